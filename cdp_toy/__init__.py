@@ -1,0 +1,56 @@
+"""cdp_toy: the classification-distortion-perception tradeoff of small sources, solved exactly and with proof.
+
+Everything below is loaded on first use, so that ``import cdp_toy`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AdditiveGaussian": "degradations",
+    "BayesClassifier": "classifiers",
+    "Bracket": "point",
+    "CDPError": "errors",
+    "CDPProblem": "problem",
+    "DiscreteProblem": "finite",
+    "GaussianMixture": "sources",
+    "Hyperplane": "point",
+    "Identity": "degradations",
+    "InfeasibleError": "errors",
+    "InputError": "errors",
+    "MemoryRefusedError": "errors",
+    "Point": "point",
+    "Solution": "solution",
+    "Status": "point",
+    "TableClassifier": "classifiers",
+    "TableDegradation": "degradations",
+    "TableSource": "sources",
+    "ThresholdClassifier": "classifiers",
+    "binary_symmetric": "degradations",
+    "flat_distortion": "boundary",
+    "linear_denoiser": "linear_denoiser",
+    "min_distortion": "boundary",
+    "solve": "solvers",
+}
+_MODULES = ("presets", "published", "theorems")
+
+__all__ = ["__version__", *sorted(_HOME), *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"cdp_toy.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"cdp_toy.{name}")
+    else:
+        raise AttributeError(f"module 'cdp_toy' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,131 @@
+"""Costs of a pair (y, xhat), kept in the structure they have: dense tables only on request.
+
+Each cost knows its shape (n_y, n_xhat), its dense `table()`, and the expectation under a sparse joint law of (Y, Xhat).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from cdp_toy.validation import Array, refuse_if_too_large
+
+__all__ = ["ClassCost", "Cost", "SquaredErrorCost", "TableCost"]
+
+
+class Cost(Protocol):
+    """What solvers and certificates ask of a cost."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of observations and of output letters."""
+        ...
+
+    def entries(self, rows: Array, columns: Array) -> Array:
+        """Costs of the pairs (rows[k], columns[k])."""
+        ...
+
+    def table(self) -> Array:
+        """Dense table of shape (n_y, n_xhat), refused with an estimate where it would not fit."""
+        ...
+
+
+def expected(cost: Cost, joint: csr_array) -> float:
+    """Expectation of a cost under a sparse joint law of (Y, Xhat)."""
+    triples = joint.tocoo()
+    return float(triples.data @ cost.entries(triples.coords[0], triples.coords[1]))
+
+
+def _guard(shape: tuple[int, int]) -> None:
+    refuse_if_too_large(
+        8.0 * shape[0] * shape[1], f"a dense table of {shape[0]} x {shape[1]} numbers", "Use a coarser grid."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ClassCost:
+    """Cost that sees xhat only through its class: sum_k decision_cost[y, k] decision[xhat, k].
+
+    Parameters
+    ----------
+    decision_cost : array of shape (n_y, K)
+        Expected class cost of deciding k when y is observed; 1 - P(k | y) for 0-1 error.
+    decision : array of shape (n_xhat, K)
+        One-hot rows (or fractions, for cells that a class boundary cuts).
+    """
+
+    decision_cost: Array
+    decision: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of observations and of output letters."""
+        return len(self.decision_cost), len(self.decision)
+
+    def entries(self, rows: Array, columns: Array) -> Array:
+        """Costs of single pairs."""
+        return np.asarray(np.einsum("ik,ik->i", self.decision_cost[rows], self.decision[columns]))
+
+    def table(self) -> Array:
+        """Dense table."""
+        _guard(self.shape)
+        return np.asarray(self.decision_cost @ self.decision.T)
+
+
+@dataclass(frozen=True, eq=False)
+class SquaredErrorCost:
+    """|mean_y - mean_x|^2 + variance_y + variance_x, the expected squared error of a pair [squared units of x].
+
+    Parameters
+    ----------
+    mean_y, variance_y : arrays of shape (n_y, dim) and (n_y,)
+        Posterior mean of X given the observation and the trace of its covariance.
+    mean_x, variance_x : arrays of shape (n_xhat, dim) and (n_xhat,)
+        Mean and trace of covariance of what the output letter stands for (variance 0 for a point).
+    """
+
+    mean_y: Array
+    variance_y: Array
+    mean_x: Array
+    variance_x: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of observations and of output letters."""
+        return len(self.mean_y), len(self.mean_x)
+
+    def entries(self, rows: Array, columns: Array) -> Array:
+        """Costs of single pairs."""
+        offset = self.mean_y[rows] - self.mean_x[columns]
+        return np.asarray((offset**2).sum(axis=-1) + self.variance_y[rows] + self.variance_x[columns])
+
+    def table(self) -> Array:
+        """Dense table."""
+        _guard(self.shape)
+        total = self.variance_y[:, None] + self.variance_x[None, :]
+        for k in range(self.mean_y.shape[1]):
+            total = total + (self.mean_y[:, None, k] - self.mean_x[None, :, k]) ** 2
+        return np.asarray(total)
+
+
+@dataclass(frozen=True, eq=False)
+class TableCost:
+    """A cost without structure: the table itself, shape (n_y, n_xhat)."""
+
+    values: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of observations and of output letters."""
+        return int(self.values.shape[0]), int(self.values.shape[1])
+
+    def entries(self, rows: Array, columns: Array) -> Array:
+        """Costs of single pairs."""
+        return np.asarray(self.values[rows, columns])
+
+    def table(self) -> Array:
+        """The table itself."""
+        return self.values

@@ -1,0 +1,136 @@
+"""What a perception declares: its statistic, value, convexity and dual term; and the family of f-divergences.
+
+A perception measures the output law q against the source law p, both of shape (n,). Its dual term at a potential v is
+
+    dual_term(p, v, P) = min { sum v q : q a probability law, divergence(p, q) <= P },
+
+found by maximising a concave dual whose every point is a lower bound, so that the number returned is always one.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+
+from cdp_toy.validation import Array
+
+__all__ = ["DualTerm", "FDivergence", "ShiftedTerm", "best_shift", "root_in_log"]
+
+
+class DualTerm(NamedTuple):
+    """Lower bound `value` on min {v.q : divergence <= P} and the price -d value / dP that attains it."""
+
+    value: float
+    price: float
+
+
+class ShiftedTerm(NamedTuple):
+    """Dual at one shift c: `excess` = term(u + c) - c, `mass` of the minimising q, and the price."""
+
+    excess: float
+    mass: float
+    price: float
+
+
+class FDivergence(ABC):
+    """f-divergence sum p f(q/p) with f convex and f(1) = f'(1) = 0.
+
+    Letters of zero source probability cost `slope_at_infinity` times the mass they receive. A subclass is one file:
+    the generator, its slope at infinity, the dual term and the form that the conic reference solver understands.
+    """
+
+    #: public name of the divergence
+    name: str
+    #: lim f(r)/r, the cost of mass on letters with p = 0
+    slope_at_infinity: float
+    #: the statistic of the channel that the value is a function of
+    statistic = "output_law"
+    #: the program is convex only for a convex divergence
+    convex = True
+    #: the constraint can be written with linear inequalities alone
+    polyhedral = False
+
+    @abstractmethod
+    def generator(self, x: Array) -> Array:
+        """Return f(1 + x), written in the excess x = q/p - 1 so that nothing cancels near q = p."""
+
+    @abstractmethod
+    def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
+        """Return the convex expression f(ratio) for a modelling module `cp`, and its slope at infinity.
+
+        Any f that differs from `generator` by a multiple of ratio - 1 serves, since both laws have mass one.
+        """
+
+    @abstractmethod
+    def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
+        """Dual term for 0 < level < inf."""
+
+    def value(self, p: Array, q: Array) -> float:
+        """Divergence of the output law q from the source law p [nats or dimensionless].
+
+        Parameters
+        ----------
+        p, q : arrays of shape (n,)
+            Probabilities; inf is returned where q misses mass that the divergence cannot do without.
+        """
+        seen = p > 0
+        outside = float(q[~seen].sum())
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            inside = float(p[seen] @ self.generator((q[seen] - p[seen]) / p[seen]))
+        return inside + (self.slope_at_infinity * outside if outside > 0 else 0.0)
+
+    def dual_term(self, p: Array, potential: Array, level: float) -> DualTerm:
+        """Lower bound on min {sum potential q : divergence(p, q) <= level}, with its price.
+
+        Parameters
+        ----------
+        p, potential : arrays of shape (n,)
+        level : float
+            Perception level P >= 0; at 0 only q = p remains, at inf every law.
+        """
+        if level == 0:
+            return DualTerm(float(p @ potential), math.inf)
+        allowed = potential if math.isfinite(self.slope_at_infinity) else potential[p > 0]
+        if math.isinf(level) or np.ptp(allowed) == 0:
+            return DualTerm(float(allowed.min()), 0.0)
+        return self._dual(p, potential, level)
+
+    def __repr__(self) -> str:
+        return f"<perception {self.name}>"
+
+
+def root_in_log(function: Callable[[float], float], start: float) -> float:
+    """Root of a decreasing function of a positive number, bracketed outwards from `start`.
+
+    The end of the double range is returned when there is no sign change: the caller's formula is a bound anywhere.
+    """
+    low = high = math.log(start)
+    step = 1.0
+    while function(math.exp(low)) < 0 and low > -250:
+        low, step = low - step, step * 2
+    step = 1.0
+    while function(math.exp(high)) > 0 and high < 250:
+        high, step = high + step, step * 2
+    if not function(math.exp(low)) >= 0 >= function(math.exp(high)):
+        return math.exp(low if function(math.exp(low)) < 0 else high)
+    return math.exp(brentq(lambda t: function(math.exp(t)), low, high, xtol=1e-13))
+
+
+def best_shift(potential: Array, term: Callable[[Array, float], ShiftedTerm]) -> DualTerm:
+    """Maximise over the constant added to a potential, for divergences whose price has a closed form.
+
+    Rows of a channel sum to one, so v + c gives the same program; the best c is where the minimising q has mass one.
+    """
+    lowest = float(potential.min())
+    excess_potential = potential - lowest
+    scale = float(excess_potential.max())
+    shift = root_in_log(lambda c: term(excess_potential, c).mass - 1.0, scale)
+    best = term(excess_potential, shift)
+    if best.excess < 0:  # v >= lowest everywhere, so the constant potential is always as good
+        return DualTerm(lowest, 0.0)
+    return DualTerm(lowest + best.excess, best.price)

@@ -1,0 +1,39 @@
+"""Chi-square divergence relative to the output law."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cdp_toy.perceptions.base import DualTerm, FDivergence, ShiftedTerm, best_shift
+from cdp_toy.validation import Array
+
+
+class Chi2(FDivergence):
+    """chi2 = sum (p - q)^2 / q; dual term (sum p sqrt v)^2 / (1 + P)."""
+
+    name = "chi2"
+    slope_at_infinity = 1.0
+
+    def generator(self, x: Array) -> Array:
+        """Return x^2 / (1 + x)."""
+        return np.where(x > -1, x**2 / (1 + x), np.inf)
+
+    def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
+        """Return 1/ratio - 1."""
+        return cp.inv_pos(ratio) - 1, 0.0
+
+    def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
+        def term(u: Array, c: float) -> ShiftedTerm:
+            x = u / c
+            root = np.sqrt(1 + x)
+            gain = float(p @ (x / (1 + root)))  # sum p (sqrt(1 + x) - 1) without cancellation
+            total = 1 + gain
+            return ShiftedTerm(
+                c * (2 * gain + gain**2 - level) / (1 + level),
+                total * float(p @ (1 / root)) / (1 + level),
+                c * (total / (1 + level)) ** 2,
+            )
+
+        return best_shift(potential, term)

@@ -1,0 +1,36 @@
+"""Kullback-Leibler divergence of the source law from the output law, the paper's perception."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from cdp_toy.perceptions.base import DualTerm, FDivergence, ShiftedTerm, best_shift
+from cdp_toy.validation import Array
+
+
+class KL(FDivergence):
+    """KL(p || q) = sum p log(p/q) [nats]; dual term e^-P prod v^p."""
+
+    name = "kl"
+    slope_at_infinity = 1.0
+
+    def generator(self, x: Array) -> Array:
+        """Return x - log(1 + x)."""
+        return x - np.log1p(x)
+
+    def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
+        """Return -log(ratio)."""
+        return -cp.log(ratio), 0.0
+
+    def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
+        def term(u: Array, c: float) -> ShiftedTerm:
+            x = u / c
+            log_mean = float(p @ np.log1p(x)) - level
+            return ShiftedTerm(
+                c * math.expm1(log_mean), math.exp(log_mean) * float(p @ (1 / (1 + x))), c * math.exp(log_mean)
+            )
+
+        return best_shift(potential, term)

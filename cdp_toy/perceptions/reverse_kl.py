@@ -1,0 +1,45 @@
+"""Kullback-Leibler divergence of the output law from the source law."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import xlog1py
+
+from cdp_toy.perceptions.base import DualTerm, FDivergence, root_in_log
+from cdp_toy.validation import Array
+
+
+class ReverseKL(FDivergence):
+    """reverse_kl = KL(q || p) = sum q log(q/p) [nats]; dual term max_k -k log sum p e^(-v/k) - k P."""
+
+    name = "reverse_kl"
+    slope_at_infinity = math.inf
+
+    def generator(self, x: Array) -> Array:
+        """Return (1 + x) log(1 + x) - x."""
+        return np.asarray(xlog1py(1 + x, x) - x)
+
+    def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
+        """Return ratio log(ratio)."""
+        return -cp.entr(ratio), math.inf
+
+    def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
+        p, v = p[p > 0], potential[p > 0]
+        lowest = float(v.min())
+        u = v - lowest
+        if -math.log(p[u == 0].sum()) <= level:  # all mass may go to the best letters
+            return DualTerm(lowest, 0.0)
+
+        def log_sum(price: float) -> float:
+            # log1p(sum p expm1) is exact for large prices, the plain sum for small ones
+            return math.log1p(max(float(p @ np.expm1(-u / price)), -1 + float(p[u == 0].sum())))
+
+        def divergence(price: float) -> float:
+            weight = p * np.exp(-u / price)
+            return -log_sum(price) - float(weight @ u) / (float(weight.sum()) * price)
+
+        price = root_in_log(lambda k: divergence(k) - level, float(u.max()))
+        return DualTerm(lowest + price * (-log_sum(price) - level), price)

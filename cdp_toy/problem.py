@@ -1,0 +1,125 @@
+"""The continuous (or tabulated) CDP problem: five pieces, named and immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from cdp_toy.classifiers import BayesClassifier, TableClassifier, ThresholdClassifier
+from cdp_toy.degradations import AdditiveGaussian, TableDegradation
+from cdp_toy.distortions import Distortion, distortion_from
+from cdp_toy.errors import InputError
+from cdp_toy.perceptions import FDivergence, perception_from
+from cdp_toy.sources import GaussianMixture, TableSource
+from cdp_toy.validation import Array, finite_array
+
+if TYPE_CHECKING:
+    from cdp_toy.finite import DiscreteProblem
+
+__all__ = ["CDPProblem"]
+
+Source = GaussianMixture | TableSource
+Degradation = AdditiveGaussian | TableDegradation
+Classifier = ThresholdClassifier | BayesClassifier | TableClassifier
+
+
+@dataclass(frozen=True, eq=False)
+class CDPProblem:
+    """Classification-distortion-perception problem X -> Y -> Xhat.
+
+    C(D, P) = min over W(xhat|y) of E[class_cost[c, c0(Xhat)]]  s.t.  E[Delta(X, Xhat)] <= D,  d(p_X, p_Xhat) <= P.
+
+    Parameters
+    ----------
+    source : GaussianMixture or TableSource
+        Classes, priors and class-conditional laws of X.
+    degradation : Identity, AdditiveGaussian or TableDegradation
+        p(y | x).
+    classifier : ThresholdClassifier, BayesClassifier or TableClassifier
+        The predefined classifier c0, applied to Xhat.
+    distortion : str, table or Distortion
+        "squared_error", "hamming", or a table Delta[x, xhat].
+    perception : str or FDivergence
+        "kl" (nats), "reverse_kl" (nats), "tv", "hellinger_squared", "chi2", "reverse_chi2".
+    class_cost : array of shape (K, K), optional
+        Cost of deciding column k when the class is row c; 0-1 error when left out.
+    name : str
+        Shown in summaries and figures.
+
+    Raises
+    ------
+    InputError
+        When a piece is missing, a name is unknown, or the classifier names a class that the source does not have.
+
+    References
+    ----------
+    Liu, Zhang and Xiong, "On the Classification-Distortion-Perception Tradeoff", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import cdp_toy as cdp
+    >>> toy = cdp.CDPProblem(
+    ...     source=cdp.GaussianMixture(priors=(0.7, 0.3), means=(-1.0, 1.0)),
+    ...     degradation=cdp.AdditiveGaussian(1.0),
+    ...     classifier=cdp.ThresholdClassifier(0.0),
+    ... )
+    >>> toy.discretize(n=51).shape
+    (51, 51)
+    """
+
+    source: Source
+    degradation: Degradation
+    classifier: Classifier
+    distortion: Distortion | str = "squared_error"
+    perception: FDivergence | str = "kl"
+    class_cost: Array | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for field, value, kinds in (
+            ("source", self.source, Source),
+            ("degradation", self.degradation, Degradation),
+            ("classifier", self.classifier, Classifier),
+        ):
+            if not isinstance(value, kinds):
+                raise InputError(f"{field} must be one of {kinds}, got {type(value).__name__}".replace("cdp_toy.", ""))
+        object.__setattr__(self, "distortion", distortion_from(self.distortion))
+        object.__setattr__(self, "perception", perception_from(self.perception))
+        n_classes = self.source.n_classes
+        object.__setattr__(self, "class_cost", checked_class_cost(self.class_cost, n_classes))
+        if not isinstance(self.classifier, BayesClassifier):
+            check_classes(np.asarray(self.classifier.classes), n_classes)
+
+    def discretize(
+        self,
+        n: int | None = None,
+        n_y: int | None = None,
+        bounds: tuple[float, float] | None = None,
+        kind: Literal["cells", "points"] = "cells",
+    ) -> DiscreteProblem:
+        """Pose the problem on a finite grid with exact integrals; see `cdp_toy.discretize.discretize`."""
+        from cdp_toy.discretize import discretize
+
+        return discretize(self, n=n, n_y=n_y, bounds=bounds, kind=kind)
+
+
+def checked_class_cost(class_cost: Array | None, n_classes: int) -> Array:
+    """Return the class-cost matrix, 0-1 error when None."""
+    if class_cost is None:
+        return 1.0 - np.eye(n_classes)
+    cost = finite_array(class_cost, "class_cost", 2)
+    if cost.shape != (n_classes, n_classes):
+        raise InputError(f"class_cost has shape {cost.shape}; expected ({n_classes}, {n_classes}), rows true classes")
+    return cost
+
+
+def check_classes(classes: Array, n_classes: int) -> None:
+    """Refuse class indices outside 0 .. K - 1."""
+    bad = np.flatnonzero((classes < 0) | (classes >= n_classes))
+    if len(bad):
+        raise InputError(
+            f"the classifier names class {int(classes[bad[0]])} (entry {int(bad[0])}), "
+            f"but the source has classes 0 .. {n_classes - 1}"
+        )
