@@ -34,7 +34,7 @@ _HOME = {
     "flat_distortion": "boundary",
     "linear_denoiser": "linear_denoiser",
     "min_distortion": "boundary",
-    "solve": "solvers",
+    "solve": "solving",
 }
 _MODULES = ("presets", "published", "theorems")
 

@@ -95,13 +95,13 @@ def discretize(
     centres = np.where(np.isfinite(x_edges[:-1]), x_edges[:-1], x_edges[1:] - 1.0)
     classes = regions.at(centres).astype(int)
     check_classes(classes, source.n_classes)
-    grid = Grid(source, x_edges, y_edges)
 
     if kind == "points":
         letters = TableSource(priors, mass / mass.sum(axis=1, keepdims=True), mean_x)
         transition = np.eye(len(p_x)) if noise_std == 0 else problem.degradation.transition(mean_x, y_edges)
         finite = _tables(problem, letters, transition, classes)
-        return dataclasses.replace(finite, kind="points", grid=grid)
+        seen_edges = x_edges if noise_std == 0 else y_edges
+        return dataclasses.replace(finite, kind="points", grid=Grid(source, x_edges, seen_edges))
 
     mass_y, first_y, second_y = source.cell_integrals(y_edges, noise_std)
     p_y = priors @ mass_y
@@ -116,7 +116,7 @@ def discretize(
         perception=perception_from(problem.perception),
         x_values=mean_x.reshape(-1, 1),
         kind="cells",
-        grid=grid,
+        grid=Grid(source, x_edges, y_edges),
         name=problem.name,
     )
 
