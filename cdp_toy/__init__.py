@@ -32,7 +32,7 @@ _HOME = {
     "ThresholdClassifier": "classifiers",
     "binary_symmetric": "degradations",
     "flat_distortion": "boundary",
-    "linear_denoiser": "linear_denoiser",
+    "linear_denoiser": "linear",
     "min_distortion": "boundary",
     "solve": "solving",
 }

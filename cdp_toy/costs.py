@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from cdp_toy.validation import Array, refuse_if_too_large
 
-__all__ = ["ClassCost", "Cost", "SquaredErrorCost", "TableCost"]
+__all__ = ["ClassCost", "Cost", "PricedCost", "SquaredErrorCost", "TableCost", "expected"]
 
 
 class Cost(Protocol):
@@ -129,3 +129,25 @@ class TableCost:
     def table(self) -> Array:
         """The table itself."""
         return self.values
+
+
+@dataclass(frozen=True, eq=False)
+class PricedCost:
+    """base + price * extra: the Lagrangian cost at a fixed price."""
+
+    base: Cost
+    extra: Cost
+    price: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of observations and of output letters."""
+        return self.base.shape
+
+    def entries(self, rows: Array, columns: Array) -> Array:
+        """Costs of single pairs."""
+        return self.base.entries(rows, columns) + self.price * self.extra.entries(rows, columns)
+
+    def table(self) -> Array:
+        """Dense table."""
+        return self.base.table() + self.price * self.extra.table()

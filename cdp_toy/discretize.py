@@ -202,15 +202,18 @@ def _aligned_edges(n: int, bounds: tuple[float, float], boundaries: Sequence[flo
 
 def _merged(source: GaussianMixture, edges: Array, noise_std: float, kept: Sequence[float]) -> Array:
     """Drop edges next to cells lighter than `LIGHTEST_CELL`, never a class boundary."""
-    while True:
-        mass = np.asarray(source.priors) @ source.cell_integrals(edges, noise_std).mass
-        for cell in np.flatnonzero(mass < LIGHTEST_CELL):
-            inner = [k for k in (cell + 1, cell) if 0 < k < len(edges) - 1 and edges[k] not in kept]
-            if inner:
-                edges = np.delete(edges, inner[0])
-                break
-        else:
-            return edges
+    mass = np.asarray(source.priors) @ source.cell_integrals(edges, noise_std).mass
+    out, gathered = [edges[0]], 0.0
+    for cell, edge in zip(mass, edges[1:], strict=True):
+        gathered += cell
+        if gathered >= LIGHTEST_CELL or edge in kept:
+            out.append(edge)
+            gathered = 0.0
+    if out[-1] != edges[-1]:  # what is left over joins the last cell, unless a class boundary is in between
+        if len(out) > 1 and out[-1] not in kept:
+            out.pop()
+        out.append(edges[-1])
+    return np.array(out)
 
 
 def _conditional_moments(mass: Array, first: Array, second: Array, edges: Array) -> tuple[Array, Array]:

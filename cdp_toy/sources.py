@@ -137,7 +137,7 @@ class GaussianMixture:
 
     def bounds(self, noise_std: float = 0.0, n_std: float = 5.0) -> tuple[float, float]:
         """Interval that reaches `n_std` standard deviations of X + noise beyond every component."""
-        reach = [(m, n_std * math.hypot(s, noise_std)) for _, w, m, s in self.components if w > 0]
+        reach = [(m, n_std * math.hypot(s, noise_std)) for c, w, m, s in self.components if w * self.priors[c] > 0]
         return min(m - r for m, r in reach), max(m + r for m, r in reach)
 
     def density(self, x: Array, noise_std: float = 0.0) -> Array:

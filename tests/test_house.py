@@ -116,7 +116,9 @@ def test_heavy_libraries_have_one_importer(library: str) -> None:
     assert {name for name in importers if not any(f"{name}.".startswith(f"{h}.") for h in HEAVY[library])} == set()
 
 
-@pytest.mark.parametrize("statement", ["import cdp_toy", "import cdp_toy; cdp_toy.presets.paper_toy().discretize(n=11)"])
+@pytest.mark.parametrize(
+    "statement", ["import cdp_toy", "import cdp_toy; cdp_toy.presets.paper_toy().discretize(n=11)"]
+)
 def test_the_package_stays_light(statement: str) -> None:
     code = f"{statement}; import sys; print(sorted({{'cvxpy', 'matplotlib', 'flint', 'typer'}} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -120,7 +120,8 @@ def test_missing_mass_and_letters_outside_of_the_source(name: str) -> None:
 @given(p=law(4, least=0), q=law(4, least=0), v=potentials(4))
 def test_dual_term_is_a_lower_bound(name: str, p: np.ndarray, q: np.ndarray, v: np.ndarray) -> None:
     level = CATALOGUE[name].value(p, q)  # the tightest level that admits q
-    assume(math.isfinite(level))
+    if math.isinf(level):
+        return  # q is out of reach at every finite level
     assert v @ q >= CATALOGUE[name].dual_term(p, v, level).value - 1e-12
 
 

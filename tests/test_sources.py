@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_cell_integrals_agree_with_quadrature(name: str, noise_std: float) -> No
         return float(ndtr((b - x) / noise_std) - ndtr((a - x) / noise_std))
 
     for c in range(source.n_classes):
-        for j, (a, b) in enumerate(zip(EDGES[:-1], EDGES[1:], strict=True)):
+        for j, (a, b) in enumerate(pairwise(EDGES)):
             # all of x, or with no noise the cell alone; near the components and near the cell the integrand bends
             left, right = (low, high) if noise_std else (max(a, low), min(b, high))
             marks = {k.mean for k in source.components} | {e for e in (a, b) if math.isfinite(e)}
@@ -109,7 +110,7 @@ def test_sampled_cells_have_the_moments_of_the_cell(name: str) -> None:
     source, rng, count = SOURCES[name](), np.random.default_rng(0), 40_000
     cells = source.cell_integrals(EDGES)
     priors = np.array(source.priors)
-    for j, (a, b) in enumerate(zip(EDGES[:-1], EDGES[1:], strict=True)):
+    for j, (a, b) in enumerate(pairwise(EDGES)):
         drawn = source.sample_cells(np.full(count, a), np.full(count, b), rng)
         assert np.all((drawn >= a) & (drawn <= b))
         mass = priors @ cells.mass[:, j]

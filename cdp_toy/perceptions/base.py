@@ -95,8 +95,10 @@ class FDivergence(ABC):
         """
         if level == 0:
             return DualTerm(float(p @ potential), math.inf)
+        if math.isinf(level):
+            return DualTerm(float(potential.min()), 0.0)
         allowed = potential if math.isfinite(self.slope_at_infinity) else potential[p > 0]
-        if math.isinf(level) or np.ptp(allowed) == 0:
+        if np.ptp(allowed) == 0:
             return DualTerm(float(allowed.min()), 0.0)
         return self._dual(p, potential, level)
 
@@ -112,10 +114,10 @@ def root_in_log(function: Callable[[float], float], start: float) -> float:
     low = high = math.log(start)
     step = 1.0
     while function(math.exp(low)) < 0 and low > -250:
-        low, step = low - step, step * 2
+        low, step = max(low - step, -250.0), step * 2
     step = 1.0
     while function(math.exp(high)) > 0 and high < 250:
-        high, step = high + step, step * 2
+        high, step = min(high + step, 250.0), step * 2
     if not function(math.exp(low)) >= 0 >= function(math.exp(high)):
         return math.exp(low if function(math.exp(low)) < 0 else high)
     return math.exp(brentq(lambda t: function(math.exp(t)), low, high, xtol=1e-13))

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cdp_toy.certificates import DualBound, Evaluation, Program, channel_of, dual_bound, evaluate, mixed_to_feasible
+from cdp_toy.costs import PricedCost
 from cdp_toy.edges import Hint, cheap_anchors, without_perception
 from cdp_toy.solvers import reference, transport
+from cdp_toy.validation import Array
 
 __all__ = ["Certified", "certify"]
 
 #: A hint that overshoots a level by more than this is noise; tightening by it would change the problem.
 LARGEST_TIGHTENING = 1e-6
+
+#: Scalarized programs tried in the search for the price of a distortion level. Regula falsi on the toy needs 5 to 10.
+MOST_PRICES = 14
+
+#: Prices below this move C by less than 1e-9 over distortions of order one: the level is slack.
+LEAST_PRICE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +38,53 @@ class Certified:
     @property
     def upper(self) -> float:
         """Objective of the best feasible channel, inf without one."""
-        return np.inf if self.best is None else self.best.objective
+        return math.inf if self.best is None else self.best.objective
+
+    @property
+    def gap(self) -> float:
+        """Certified gap."""
+        return self.upper - self.bound.value
+
+
+class _State:
+    """Best bound and channel so far, and how far the last hint overshot the levels."""
+
+    def __init__(self, program: Program, anchors: Callable[[], Iterator[Evaluation]] | None) -> None:
+        self.program = program
+        self.bound = dual_bound(program, 0.0, np.zeros(program.problem.n_x))
+        self.best: Evaluation | None = None
+        self.label = "none"
+        self.tightening = (0.0, 0.0)
+        self._sources = [lambda: cheap_anchors(program), *([] if anchors is None else [anchors])]
+        self._anchor: Evaluation | None = None
+        self._searched = False
+
+    @property
+    def anchor(self) -> Evaluation | None:
+        """First strictly feasible channel on offer; looked for once, and only when needed."""
+        if not self._searched:
+            self._searched = True
+            self._anchor = next((a for source in self._sources for a in source() if a.violation <= 0), None)
+        return self._anchor
+
+    def gap(self) -> float:
+        """Certified gap so far."""
+        return math.inf if self.best is None else self.best.objective - self.bound.value
+
+    def take(self, hint: Hint) -> None:
+        """Certify one hint."""
+        bound = dual_bound(self.program, hint.price_distortion, hint.potential)
+        self.bound = max(self.bound, bound, key=lambda b: b.value)
+        if hint.joint is None:
+            return
+        found = evaluate(self.program, channel_of(self.program, hint.joint))
+        over = (found.distortion - self.program.max_distortion, found.perception - self.program.max_perception)
+        small = [1.5 * v if 0 < v <= LARGEST_TIGHTENING else 0.0 for v in over]
+        self.tightening = (small[0], small[1])
+        if not found.feasible and self.anchor is not None:
+            found = mixed_to_feasible(self.program, found, self.anchor)
+        if found.feasible and (self.best is None or found.objective < self.best.objective):
+            self.best, self.label = found, hint.solver
 
 
 def certify(
@@ -38,6 +94,9 @@ def certify(
     hints: Sequence[Hint] = (),
 ) -> Certified:
     """Bracket the optimum of a program.
+
+    Hints are tried in the order: those given, the closed form without the perception level, and then the structural
+    case (P = 0 or inf) or the reference chain followed by a search over prices.
 
     Parameters
     ----------
@@ -49,74 +108,67 @@ def certify(
     hints : sequence of Hint
         Proposals to try before any solver runs, such as a neighbour's answer.
     """
-    bound = dual_bound(program, 0.0, np.zeros(program.problem.n_x))
-    best: Evaluation | None = None
-    label = "none"
-    anchor: Evaluation | None = None
-    searched = False
-    tightening = (0.0, 0.0)
-    source = _Hints(program, hints)
-    while (proposal := source.next(tightening)) is not None:
-        bound = max(
-            bound, dual_bound(program, proposal.price_distortion, proposal.potential), key=lambda b: b.value
-        )
-        if proposal.joint is not None:
-            found = evaluate(program, channel_of(program, proposal.joint))
-            tightening = _overshoot(program, found)
-            if not found.feasible:
-                if not searched:
-                    anchor, searched = _first_feasible(program, anchors), True
-                if anchor is not None:
-                    found = mixed_to_feasible(program, found, anchor)
-            if found.feasible and (best is None or found.objective < best.objective):
-                best, label = found, proposal.solver
-        if best is not None and best.objective - bound.value <= tol:
+    state = _State(program, anchors)
+    for hint in _hints(program, hints, state, tol):
+        state.take(hint)
+        if state.gap() <= tol:
             break
-    if best is None and not searched:
-        anchor = _first_feasible(program, anchors)
-    if best is None and anchor is not None:
-        best, label = anchor, "a feasible channel that no solver improved"
-    return Certified(bound, best, label)
+    if state.best is None and state.anchor is not None:
+        state.best, state.label = state.anchor, "a feasible channel that no solver improved"
+    return Certified(state.bound, state.best, state.label)
 
 
-class _Hints:
-    """Hints in order: the caller's, then the structural case or the links of the reference chain."""
+def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float) -> Iterator[Hint]:
+    yield from given
+    # where the perception level hardly binds this is nearly the answer, and cone solvers are at their worst
+    yield without_perception(program)
+    if math.isinf(program.max_perception):
+        return
+    if program.max_perception == 0:
+        yield transport.hint(program)
+        return
+    for setting in reference.settings_for(program):
+        hint = reference.hint(program, setting, state.tightening)
+        if hint is not None:
+            yield hint
+    if math.isfinite(program.max_distortion):
+        yield from _price_search(program, state.bound.price_distortion, tol)
 
-    def __init__(self, program: Program, given: Sequence[Hint]) -> None:
-        self.program = program
-        self.given = list(given)
-        if np.isinf(program.max_perception):
-            self.given.append(without_perception(program))
-            self.settings: list[reference.Setting] = []
-        elif program.max_perception == 0:
-            self.given.append(transport.hint(program))
-            self.settings = []
+
+def _price_search(program: Program, start: float, tol: float) -> Iterator[Hint]:
+    """Replace the distortion level by its price: min E[objective + lam distortion] is what cone solvers do best.
+
+    Each price gives a bound and a channel; the distortion of the channel falls as the price rises. Two prices whose
+    channels lie on either side of the level give, mixed to the level, a feasible channel.
+    """
+    problem = program.problem
+    low: tuple[float, float, Array] | None = None  # price, excess distortion > 0, joint law
+    high: tuple[float, float, Array] | None = None  # excess <= 0
+    price = max(start, 1e-4)
+    for _ in range(MOST_PRICES):
+        cost = PricedCost(program.objective, problem.distortion_cost, price)
+        inner = dataclasses.replace(program, objective=cost, max_distortion=math.inf)
+        certified = certify(inner, tol / 4)
+        if certified.best is None:
+            return
+        joint = problem.p_y[:, None] * certified.best.channel.toarray()
+        excess = certified.best.distortion - program.max_distortion
+        here = (price, excess, joint)
+        low, high = (here, high) if excess > 0 else (low, here)
+        mixed = joint
+        if low is not None and high is not None:
+            share = low[1] / (low[1] - high[1])
+            mixed = share * high[2] + (1 - share) * low[2]
+        yield Hint(mixed, price, certified.bound.potential, "reference (search over prices)")
+        if low is None:
+            if price <= LEAST_PRICE:
+                return
+            price /= 30
+        elif high is None:
+            price *= 4
+        elif high[0] / low[0] < 1 + 1e-9:
+            return
         else:
-            self.settings = list(reference.settings_for(program))
-
-    def next(self, tightening: tuple[float, float]) -> Hint | None:
-        """Return the next proposal, skipping links that give up."""
-        if self.given:
-            return self.given.pop(0)
-        while self.settings:
-            proposal = reference.hint(self.program, self.settings.pop(0), tightening)
-            if proposal is not None:
-                return proposal
-        return None
-
-
-def _overshoot(program: Program, found: Evaluation) -> tuple[float, float]:
-    """How far a hint lies outside of each level, where that is rounding-sized."""
-    over = (found.distortion - program.max_distortion, found.perception - program.max_perception)
-    small = [1.5 * v if 0 < v <= LARGEST_TIGHTENING else 0.0 for v in over]
-    return small[0], small[1]
-
-
-def _first_feasible(program: Program, anchors: Callable[[], Iterator[Evaluation]] | None) -> Evaluation | None:
-    """First strictly feasible channel on offer."""
-    for source in (lambda: cheap_anchors(program), anchors):
-        if source is not None:
-            for anchor in source():
-                if anchor.violation <= 0:
-                    return anchor
-    return None
+            # interpolate in the logarithm of the price, kept off the ends so that both sides shrink
+            share = min(max(low[1] / (low[1] - high[1]), 0.1), 0.9)
+            price = low[0] * (high[0] / low[0]) ** share

@@ -34,8 +34,9 @@ SCAN_POINTS = 401
 NEAR_ZERO = 1e-6
 #: panels reach this many standard deviations of every Gaussian involved; beyond lies less than 1e-22
 REACH = 10
-#: rounding allowance of the panels, in units of the last place
-ROUNDING = 4 * float(np.finfo(np.float64).eps)
+#: |a| below this counts as 0, where a^2 would leave the range of doubles
+SINGULAR = 1e-100
+EPS = float(np.finfo(np.float64).eps)
 
 
 def _times(weight: Array, factor: Array) -> Array:
@@ -54,7 +55,10 @@ _INTEGRANDS: dict[str, Callable[[Array, Array], Array]] = {
     "reverse_chi2": lambda lp, lq: np.exp(2 * lq - lp) - 2 * np.exp(lq) + np.exp(lp),
 }
 
-_COARSE, _FINE = np.polynomial.legendre.leggauss(12), np.polynomial.legendre.leggauss(20)
+# Gauss-Legendre rules of 20 and 12 nodes on one list of nodes, so that a panel is evaluated once
+_LARGE, _SMALL = np.polynomial.legendre.leggauss(20), np.polynomial.legendre.leggauss(12)
+NODES = np.concatenate([_LARGE[0], _SMALL[0]])
+FINE, COARSE = np.concatenate([_LARGE[1], np.zeros(12)]), np.concatenate([np.zeros(20), _SMALL[1]])
 
 
 class _Gaussian(NamedTuple):
@@ -65,6 +69,118 @@ class _Gaussian(NamedTuple):
     mean: float
     variance: float
     variance_y: float
+
+
+@dataclass(frozen=True, eq=False)
+class _ScaledDivergence:
+    """Divergence of the law of a Y from the law of X by adaptive Gauss-Legendre panels, from log densities."""
+
+    source: GaussianMixture
+    noise_std: float
+    divergence: FDivergence
+    gaussians: tuple[_Gaussian, ...]
+
+    def log_law(self, x: Array, noise_std: float) -> Array:
+        """Log density of X + N(0, noise_std^2)."""
+        with np.errstate(divide="ignore"):
+            log_priors = np.log(np.asarray(self.source.priors))
+        log_joint = log_priors[:, None] + self.source.log_density(x, noise_std)
+        return np.asarray(np.logaddexp.reduce(log_joint, axis=0), dtype=np.float64)
+
+    def log_output(self, x: Array, a: float) -> Array:
+        """Log density of a Y."""
+        with np.errstate(over="ignore"):
+            return self.log_law(x / a, self.noise_std) - math.log(abs(a))
+
+    def diverges(self, a: float) -> bool:
+        """Whether the tails of p^2/q or q^2/p decay no more: the widest Gaussians decide, equality included."""
+        widest = max(g.variance for g in self.gaussians)
+        widest_output = a * a * max(g.variance_y for g in self.gaussians)
+        if self.divergence.name == "chi2":
+            return 2 * widest_output <= widest
+        return self.divergence.name == "reverse_chi2" and widest_output >= 2 * widest
+
+    def panels(self, a: float) -> Array:
+        """Panel ends: every standard deviation of every Gaussian that the integrand is made of, and the kinks of tv."""
+        law = [(g.mean, g.variance) for g in self.gaussians]
+        output = [(a * g.mean, a * a * g.variance_y) for g in self.gaussians]
+        bumps = law + output
+        if self.divergence.name in ("chi2", "reverse_chi2"):
+            # N_i^2 / N_j is a multiple of a Gaussian, wide and far out where the integral is about to diverge
+            top, bottom = (law, output) if self.divergence.name == "chi2" else (output, law)
+            widest = max(v for _, v in bottom)
+            for m, v in top:
+                for m2, v2 in bottom:
+                    precision = 2 / v - 1 / v2
+                    if v2 == widest and precision > 0:
+                        bumps.append(((2 * m / v - m2 / v2) / precision, 1 / precision))
+        steps = np.arange(-REACH, REACH + 1)
+        ends = np.unique(np.concatenate([m + math.sqrt(v) * steps for m, v in bumps]))
+        gap = np.diff(ends) > 1e-9 * math.sqrt(min(v for _, v in bumps))  # merge ends that differ by rounding
+        ends = ends[np.concatenate([[True], gap])]
+        return np.sort(np.concatenate([ends, self.kinks(ends, a)])) if self.divergence.name == "tv" else ends
+
+    def kinks(self, ends: Array, a: float) -> Array:
+        """Sign changes of log q - log p to about 1e-8 of a panel; the halving of panels sees to what is missed."""
+
+        def ratio(x: Array) -> Array:
+            return self.log_output(x, a) - self.log_law(x, 0.0)
+
+        points = np.sort(np.concatenate([ends, 0.5 * (ends[1:] + ends[:-1])]))
+        values = ratio(points)
+        change = np.flatnonzero(values[:-1] * values[1:] < 0)
+        left, right, low, high = points[change], points[change + 1], values[change], values[change + 1]
+        for _ in range(12):
+            middle = 0.5 * (left + right)
+            value = ratio(middle)
+            same = np.sign(value) == np.sign(low)
+            left, low = np.where(same, middle, left), np.where(same, value, low)
+            right, high = np.where(same, right, middle), np.where(same, high, value)
+        return np.asarray(left + (right - left) * low / (low - high), dtype=np.float64)
+
+    def integrate(self, a: float) -> tuple[float, float]:
+        """Value and estimated error at one a."""
+        f = self.divergence
+        with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
+            singular = float(f.generator(np.array(-1.0))) + f.slope_at_infinity
+            if abs(a) < SINGULAR:
+                return singular, 0.0
+            if self.diverges(a):
+                return math.inf, 0.0
+            ends = self.panels(a)
+            left, right = ends[:-1], ends[1:]
+            values: list[float] = []
+            errors: list[float] = []
+            for _ in range(60):
+                fine, difference, noise = self.rules(left, right, a)
+                if not np.all(np.isfinite(fine)):
+                    return math.inf, 0.0
+                size = max(1.0, math.fsum(values) + float(fine.sum()))
+                split = difference > np.maximum(8 * EPS * size, 4 * noise)
+                values += fine[~split].tolist()
+                errors += (difference + noise)[~split].tolist()
+                if not split.any():
+                    break
+                middle = 0.5 * (left + right)[split]
+                left, right = np.concatenate([left[split], middle]), np.concatenate([middle, right[split]])
+            else:  # unresolved panels count with their full disagreement
+                values += fine[split].tolist()
+                errors += difference[split].tolist()
+        return min(max(math.fsum(values), 0.0), singular), math.fsum(errors)
+
+    def rules(self, left: Array, right: Array, a: float) -> tuple[Array, Array, Array]:
+        """Value of each panel, its disagreement between two rule sizes, and the rounding error to expect in it."""
+        half = 0.5 * (right - left)
+        x = (left[:, None] + half[:, None] * (1 + NODES)).ravel()
+        log_p, log_q = self.log_law(x, 0.0), self.log_output(x, a)
+        value = _INTEGRANDS[self.divergence.name](log_p, log_q)
+        rounding = _times(np.exp(log_p), 1 - log_p) + _times(np.exp(log_q), 1 - log_q) + np.abs(value)
+        if self.divergence.name in ("chi2", "reverse_chi2"):  # the exponent 2 log p - log q carries both errors
+            rounding += _times(np.abs(value), np.abs(log_p) + np.abs(log_q))
+        shape = (len(left), len(NODES))
+        fine, coarse = (value.reshape(shape) @ weights for weights in (FINE, COARSE))
+        noise = EPS * half * (np.abs(rounding).reshape(shape) @ FINE)
+        return half * fine, half * np.abs(fine - coarse), noise
 
 
 @dataclass(frozen=True)
@@ -128,15 +244,9 @@ class LinearDenoiserFamily:
             raise InputError(f"a_range must be two finite numbers low < high, got {self.a_range}")
         object.__setattr__(self, "a_range", (low, high))
 
-    # -- the pieces, narrowed to what __post_init__ admits ------------------------------------------------------------
-
     @property
     def _source(self) -> GaussianMixture:
         return cast(GaussianMixture, self.problem.source)
-
-    @property
-    def _divergence(self) -> FDivergence:
-        return cast(FDivergence, self.problem.perception)
 
     @property
     def noise_std(self) -> float:
@@ -146,7 +256,7 @@ class LinearDenoiserFamily:
     @cached_property
     def regions(self) -> Regions:
         """Decision regions of the predefined classifier."""
-        return self.problem.classifier.regions(self._source, self.problem.class_cost)  # type: ignore[arg-type]
+        return self.problem.classifier.regions(self._source, self.problem.class_cost)
 
     @cached_property
     def _gaussians(self) -> tuple[_Gaussian, ...]:
@@ -158,10 +268,16 @@ class LinearDenoiserFamily:
         )
 
     @cached_property
+    def _line(self) -> _ScaledDivergence:
+        return _ScaledDivergence(
+            self._source, self.noise_std, cast(FDivergence, self.problem.perception), self._gaussians
+        )
+
+    @cached_property
     def _second_moment(self) -> float:
         return math.fsum(g.weight * (g.mean**2 + g.variance) for g in self._gaussians)
 
-    # -- error rate ---------------------------------------------------------------------------------------------------
+    # error rate
 
     def error_rate(self, a: ArrayLike) -> Array:
         """Expected class cost of Xhat = a Y (the error rate for 0-1 cost); at a = 0 the cost of deciding Xhat = 0.
@@ -216,7 +332,7 @@ class LinearDenoiserFamily:
             found += [float(brentq(self._error_slope, grid[k], grid[k + 1], xtol=1e-15)) for k in turns]
         return np.asarray(found)
 
-    # -- distortion ---------------------------------------------------------------------------------------------------
+    # distortion
 
     def distortion(self, a: ArrayLike) -> Array:
         """Mean squared error (1 - a)^2 E[X^2] + a^2 noise_std^2 [squared units of x].
@@ -237,36 +353,25 @@ class LinearDenoiserFamily:
         moment, noise = self._second_moment, self.noise_std**2
         total = moment + noise
         discriminant = level * total - moment * noise
-        if discriminant < -ROUNDING * moment * total:  # less is rounding at the vertex
+        if discriminant < -4 * EPS * moment * total:  # less is rounding at the vertex
             return None
         root = math.sqrt(max(discriminant, 0.0))
         low, high = max(self.a_range[0], (moment - root) / total), min(self.a_range[1], (moment + root) / total)
         return (low, high) if low <= high else None
 
-    # -- perception ---------------------------------------------------------------------------------------------------
+    # perception
 
     def density(self, x: ArrayLike, a: float) -> Array:
         """Density of a Y at `x` [1/units of x]; a = 0 has none and is refused."""
         points = finite_array(x, "x")
         if a == 0 or not math.isfinite(a):
             raise InputError(f"a Y has a density only for finite a other than 0, got a = {a}")
-        return _plain(np.exp(self._log_output(points.ravel(), float(a))).reshape(points.shape))
-
-    def _log_law(self, x: Array, noise_std: float) -> Array:
-        with np.errstate(divide="ignore"):
-            log_priors = np.log(np.asarray(self._source.priors))
-        return np.asarray(
-            np.logaddexp.reduce(log_priors[:, None] + self._source.log_density(x, noise_std), axis=0), dtype=np.float64
-        )
-
-    def _log_output(self, x: Array, a: float) -> Array:
-        with np.errstate(over="ignore"):
-            return self._log_law(x / a, self.noise_std) - math.log(abs(a))
+        return _plain(np.exp(self._line.log_output(points.ravel(), float(a))).reshape(points.shape))
 
     def perception(self, a: ArrayLike) -> Array:
         """Divergence of the law of a Y from the law of X, to about 1e-14 (relative where it exceeds 1).
 
-        Adaptive Gauss-Legendre panels on p f(q/p), computed from log densities. inf where the integral diverges,
+        inf where the integral diverges,
         decided from the Gaussian tail exponents, or where it exceeds the range of doubles. At a = 0 the laws are
         mutually singular and the value is f(0) + lim f(r)/r: 1 for tv and hellinger_squared, inf for the others.
 
@@ -286,83 +391,12 @@ class LinearDenoiserFamily:
         0.006202278752
         """
         points = finite_array(a, "a")
-        return _plain(np.array([self._quadrature(float(t))[0] for t in points.ravel()]).reshape(points.shape))
+        return _plain(np.array([self._line.integrate(float(t))[0] for t in points.ravel()]).reshape(points.shape))
 
     def perception_error(self, a: ArrayLike) -> Array:
         """Estimated error of `perception`: two rule sizes compared panel by panel, plus rounding; 0 where it is inf."""
         points = finite_array(a, "a")
-        return _plain(np.array([self._quadrature(float(t))[1] for t in points.ravel()]).reshape(points.shape))
-
-    def _diverges(self, a: float) -> bool:
-        """Whether the tails of p^2/q or q^2/p decay no more: the widest Gaussians decide, equality included."""
-        widest = max(g.variance for g in self._gaussians)
-        widest_output = a**2 * max(g.variance_y for g in self._gaussians)
-        name = self._divergence.name
-        return (name == "chi2" and 2 * widest_output <= widest) or (
-            name == "reverse_chi2" and widest_output >= 2 * widest
-        )
-
-    def _panels(self, a: float) -> Array:
-        """Panel ends: every standard deviation of every Gaussian that the integrand is made of."""
-        law = [(g.mean, g.variance) for g in self._gaussians]
-        output = [(a * g.mean, a**2 * g.variance_y) for g in self._gaussians]
-        bumps = law + output
-        name = self._divergence.name
-        if name in ("chi2", "reverse_chi2"):  # N_i^2 / N_j is a multiple of a Gaussian, wide and far out near divergence
-            top, bottom = (law, output) if name == "chi2" else (output, law)
-            widest = max(v for _, v in bottom)
-            for m, v in top:
-                for m2, v2 in bottom:
-                    precision = 2 / v - 1 / v2
-                    if v2 == widest and precision > 0:
-                        bumps.append(((2 * m / v - m2 / v2) / precision, 1 / precision))
-        steps = np.arange(-REACH, REACH + 1)
-        ends = np.unique(np.concatenate([m + math.sqrt(v) * steps for m, v in bumps]))
-        gap = np.diff(ends) > 1e-9 * math.sqrt(min(v for _, v in bumps))  # merge ends that differ by rounding
-        return ends[np.concatenate([[True], gap])]
-
-    def _quadrature(self, a: float) -> tuple[float, float]:
-        """Value and estimated error of the divergence at one a."""
-        f = self._divergence
-        with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
-            singular = float(f.generator(np.array(-1.0))) + f.slope_at_infinity
-            if a**2 == 0:  # also where a^2 underflows
-                return singular, 0.0
-            if self._diverges(a):
-                return math.inf, 0.0
-            ends = self._panels(a)
-            left, right = ends[:-1], ends[1:]
-            values: list[float] = []
-            errors: list[float] = []
-            for _ in range(60):  # a kink (tv) takes about 20 halvings, everything else none or few
-                fine, noise = self._rule(left, right, a, _FINE)
-                if not np.all(np.isfinite(fine)):
-                    return math.inf, 0.0
-                difference = np.abs(fine - self._rule(left, right, a, _COARSE)[0])
-                size = max(1.0, math.fsum(values) + float(fine.sum()))
-                split = difference > np.maximum(ROUNDING * size, 4 * noise)
-                values += fine[~split].tolist()
-                errors += (difference + noise)[~split].tolist()
-                if not split.any():
-                    break
-                middle = 0.5 * (left + right)[split]
-                left, right = np.concatenate([left[split], middle]), np.concatenate([middle, right[split]])
-            else:  # unresolved panels count with their full disagreement
-                values += fine[split].tolist()
-                errors += difference[split].tolist()
-        return min(max(math.fsum(values), 0.0), singular), math.fsum(errors)
-
-    def _rule(self, left: Array, right: Array, a: float, rule: tuple[Array, Array]) -> tuple[Array, Array]:
-        """Gauss-Legendre value of each panel and the rounding error to expect in it."""
-        nodes, weights = rule
-        half = 0.5 * (right - left)
-        x = (left[:, None] + half[:, None] * (1 + nodes)).ravel()
-        log_p, log_q = self._log_law(x, 0.0), self._log_output(x, a)
-        value = _INTEGRANDS[self._divergence.name](log_p, log_q)
-        size = np.abs(value) + np.exp(log_p) + np.exp(log_q)
-        rounding = ROUNDING * _times(size, 1 + np.minimum(np.abs(log_p), 1e300) + np.minimum(np.abs(log_q), 1e300))
-        shape = (len(left), len(nodes))
-        return half * (value.reshape(shape) @ weights), half * (rounding.reshape(shape) @ weights) / len(nodes)
+        return _plain(np.array([self._line.integrate(float(t))[1] for t in points.ravel()]).reshape(points.shape))
 
     @cached_property
     def _scan(self) -> tuple[Array, Array]:
@@ -421,12 +455,12 @@ class LinearDenoiserFamily:
 
     def _crossing(self, left: float, right: float, level: float) -> float:
         def excess(t: float) -> float:  # bounded, so that an infinite perception is an ordinary end of the bracket
-            value = self._quadrature(t)[0]
+            value = self._line.integrate(t)[0]
             return 1.0 if math.isinf(value) else (value - level) / (1 + value + abs(level))
 
         return float(brentq(excess, left, right, xtol=1e-15, rtol=8.9e-16))
 
-    # -- optima -------------------------------------------------------------------------------------------------------
+    # optima
 
     def _candidates(self, max_distortion: float, max_perception: float) -> Array:
         """The a-values among which the least error lies: ends of the feasible intervals and error minima inside."""
@@ -447,9 +481,7 @@ class LinearDenoiserFamily:
         return self._second_moment / (self._second_moment + self.noise_std**2)
 
     def _optimum(self, a: float) -> LinearOptimum:
-        return LinearOptimum(
-            float(a), float(self.error_rate(a)), float(self.distortion(a)), float(self.perception(a))
-        )
+        return LinearOptimum(float(a), float(self.error_rate(a)), float(self.distortion(a)), float(self.perception(a)))
 
     def best(self, max_distortion: float, max_perception: float) -> LinearOptimum | None:
         """The member of least error rate with distortion <= D and perception <= P, None where there is none.
@@ -505,7 +537,7 @@ class LinearDenoiserFamily:
 
 def _plain(values: Array) -> Array:
     """Scalars come back as numbers, arrays as arrays."""
-    return cast(Array, values[()])
+    return values[()]
 
 
 def _mass_from(boundary: float, a: Array, g: _Gaussian) -> Array:
