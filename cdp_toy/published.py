@@ -20,7 +20,7 @@ from cdp_toy.errors import unknown_name
 from cdp_toy.validation import Array
 
 if TYPE_CHECKING:
-    from cdp_toy.linear_denoiser import LinearDenoiserFamily
+    from cdp_toy.linear import LinearDenoiserFamily
 
 __all__ = ["TABLES", "Comparison", "PublishedTable", "compare", "load", "to_csv"]
 
@@ -166,7 +166,7 @@ def compare(family: LinearDenoiserFamily) -> list[Comparison]:
     Examples
     --------
     >>> from cdp_toy import presets
-    >>> from cdp_toy.linear_denoiser import linear_denoiser
+    >>> from cdp_toy.linear import linear_denoiser
     >>> rows = compare(linear_denoiser(presets.paper_toy()))
     >>> knot = next(row for row in rows if row.quantity == "error rate at a = 0.5")
     >>> round(knot.difference, 6)

@@ -9,7 +9,7 @@ import pytest
 
 from cdp_toy import presets, published
 from cdp_toy.errors import InputError
-from cdp_toy.linear_denoiser import linear_denoiser
+from cdp_toy.linear import linear_denoiser
 
 
 @pytest.fixture(scope="module")

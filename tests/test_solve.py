@@ -1,4 +1,4 @@
-"""Certified points against routes that share no code with the package: textbook formulas and scipy's linear programs."""
+"""Certified points against routes that share no code with them: textbook formulas and scipy's linear programs."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def independent(
     used = p > 0 if name in INFINITE_OUTSIDE and bounded else np.ones(len(p), dtype=bool)
     if max_perception == 0 or not bounded:
         sides = np.vstack([np.eye(len(p)), -np.eye(len(p))]) if bounded else np.zeros((0, len(p)))
-        found = linear_program(weight, tables, max_distortion, sides, sides @ p, used)
+        found = linear_program(weight, tables, max_distortion, sides, sides @ p + 1e-12, used)
         return (math.inf, math.inf) if found is None else (found[0], found[0])
     rows: list[Array] = []
     ends: list[float] = []
@@ -430,7 +430,7 @@ def test_samples_of_tables_are_letters() -> None:
         share = letters[y == k].mean()
         assert abs(share - point.channel[k, 1]) < 4 * 0.5 / math.sqrt(np.sum(y == k))
     for wrong in ([2], [-1], [0.5]):
-        with pytest.raises(InputError, match="letters 0 .. 1"):
+        with pytest.raises(InputError, match=r"letters 0 \.\. 1"):
             point.sample(wrong, np.random.default_rng(0))
 
 

@@ -28,6 +28,6 @@ def perception_from(perception: str | FDivergence) -> FDivergence:
     """
     if isinstance(perception, FDivergence):
         return perception
-    if perception not in CATALOGUE:
+    if not isinstance(perception, str) or perception not in CATALOGUE:
         raise unknown_name("perception", perception, CATALOGUE)
     return CATALOGUE[perception]

@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 
 from cdp_toy.validation import Array
 
-__all__ = ["DualTerm", "FDivergence", "ShiftedTerm", "best_shift", "root_in_log"]
+__all__ = ["DualTerm", "FDivergence", "ShiftedTerm", "best_shift", "product", "root_in_log"]
 
 
 class DualTerm(NamedTuple):
@@ -41,7 +41,8 @@ class FDivergence(ABC):
     """f-divergence sum p f(q/p) with f convex and f(1) = f'(1) = 0.
 
     Letters of zero source probability cost `slope_at_infinity` times the mass they receive. A subclass is one file:
-    the generator, its slope at infinity, the dual term and the form that the conic reference solver understands.
+    the generator, its slope at infinity, the dual term and the form that the conic reference solver understands;
+    `log_integrand`, `tail_powers` and `kinked` tell quadratures on the line more than the generator does.
     """
 
     #: public name of the divergence
@@ -54,6 +55,10 @@ class FDivergence(ABC):
     convex = True
     #: the constraint can be written with linear inequalities alone
     polyhedral = False
+    #: f has a kink at q = p, so that p f(q/p) has one wherever the densities cross
+    kinked = False
+    #: (a, b) when p f(q/p) grows like p^a q^b in some tail and the integral may diverge; None when it never does
+    tail_powers: tuple[float, float] | None = None
 
     @abstractmethod
     def generator(self, x: Array) -> Array:
@@ -69,6 +74,20 @@ class FDivergence(ABC):
     @abstractmethod
     def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
         """Dual term for 0 < level < inf."""
+
+    def log_integrand(self, log_p: Array, log_q: Array) -> Array:
+        """Return p f(q/p) from the logarithms of two densities.
+
+        A subclass overrides this with a formula that forms no ratio q/p: far in the tails the ratio leaves the range of
+        doubles, or rounds to q/p - 1 = -1, long before its product with p is negligible. Here the ratio is kept within
+        1e-16 .. 1e304 instead, which is exact where f is bounded near 0.
+        """
+        log_ratio = log_q - log_p
+        excess = np.expm1(np.clip(log_ratio, -36.0, 700.0))
+        per_mass = self.generator(excess)  # f(q/p), per unit of p; where q > p the larger mass is the safe factor
+        return np.where(
+            log_ratio > 0, product(np.exp(log_q), per_mass / (1 + excess)), product(np.exp(log_p), per_mass)
+        )
 
     def value(self, p: Array, q: Array) -> float:
         """Divergence of the output law q from the source law p [nats or dimensionless].
@@ -104,6 +123,11 @@ class FDivergence(ABC):
 
     def __repr__(self) -> str:
         return f"<perception {self.name}>"
+
+
+def product(weight: Array, factor: Array) -> Array:
+    """Product of a weight >= 0 and a factor, with 0 * inf = 0."""
+    return np.asarray(weight * np.where(weight > 0, factor, 0.0))
 
 
 def root_in_log(function: Callable[[float], float], start: float) -> float:

@@ -15,10 +15,15 @@ class Chi2(FDivergence):
 
     name = "chi2"
     slope_at_infinity = 1.0
+    tail_powers = (2.0, -1.0)
 
     def generator(self, x: Array) -> Array:
         """Return x^2 / (1 + x)."""
         return np.where(x > -1, x**2 / (1 + x), np.inf)
+
+    def log_integrand(self, log_p: Array, log_q: Array) -> Array:
+        """Return p^2 / q - 2 p + q."""
+        return np.asarray(np.exp(2 * log_p - log_q) - 2 * np.exp(log_p) + np.exp(log_q))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return 1/ratio - 1."""

@@ -18,7 +18,11 @@ class HellingerSquared(FDivergence):
 
     def generator(self, x: Array) -> Array:
         """Return (sqrt(1 + x) - 1)^2 / 2."""
-        return 0.5 * (x / (1 + np.sqrt(1 + x))) ** 2
+        return np.asarray(0.5 * (x / (1 + np.sqrt(1 + x))) ** 2)
+
+    def log_integrand(self, log_p: Array, log_q: Array) -> Array:
+        """Return (sqrt q - sqrt p)^2 / 2."""
+        return np.asarray(0.5 * (np.exp(0.5 * log_q) - np.exp(0.5 * log_p)) ** 2)
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return 1 - sqrt(ratio)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cdp_toy.perceptions.base import DualTerm, FDivergence, ShiftedTerm, best_shift
+from cdp_toy.perceptions.base import DualTerm, FDivergence, ShiftedTerm, best_shift, product
 from cdp_toy.validation import Array
 
 
@@ -20,6 +20,10 @@ class KL(FDivergence):
     def generator(self, x: Array) -> Array:
         """Return x - log(1 + x)."""
         return x - np.log1p(x)
+
+    def log_integrand(self, log_p: Array, log_q: Array) -> Array:
+        """Return p log(p/q) + q - p."""
+        return np.exp(log_q) - np.exp(log_p) + product(np.exp(log_p), log_p - log_q)
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return -log(ratio)."""

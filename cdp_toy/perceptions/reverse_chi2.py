@@ -16,10 +16,15 @@ class ReverseChi2(FDivergence):
 
     name = "reverse_chi2"
     slope_at_infinity = math.inf
+    tail_powers = (-1.0, 2.0)
 
     def generator(self, x: Array) -> Array:
         """Return x^2."""
         return np.asarray(x**2)
+
+    def log_integrand(self, log_p: Array, log_q: Array) -> Array:
+        """Return q^2 / p - 2 q + p."""
+        return np.asarray(np.exp(2 * log_q - log_p) - 2 * np.exp(log_q) + np.exp(log_p))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return (ratio - 1)^2."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import xlog1py
 
-from cdp_toy.perceptions.base import DualTerm, FDivergence, root_in_log
+from cdp_toy.perceptions.base import DualTerm, FDivergence, product, root_in_log
 from cdp_toy.validation import Array
 
 
@@ -21,6 +21,10 @@ class ReverseKL(FDivergence):
     def generator(self, x: Array) -> Array:
         """Return (1 + x) log(1 + x) - x."""
         return np.asarray(xlog1py(1 + x, x) - x)
+
+    def log_integrand(self, log_p: Array, log_q: Array) -> Array:
+        """Return q log(q/p) + p - q."""
+        return np.exp(log_p) - np.exp(log_q) + product(np.exp(log_q), log_q - log_p)
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return ratio log(ratio)."""

@@ -16,10 +16,15 @@ class TotalVariation(FDivergence):
     name = "tv"
     slope_at_infinity = 0.5
     polyhedral = True
+    kinked = True
 
     def generator(self, x: Array) -> Array:
         """Return |x| / 2."""
         return 0.5 * np.abs(x)
+
+    def log_integrand(self, log_p: Array, log_q: Array) -> Array:
+        """Return |q - p| / 2."""
+        return np.asarray(0.5 * np.abs(np.exp(log_q) - np.exp(log_p)))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return |ratio - 1| / 2."""

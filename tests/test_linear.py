@@ -14,7 +14,7 @@ from cdp_toy import presets
 from cdp_toy.classifiers import BayesClassifier, TableClassifier, ThresholdClassifier
 from cdp_toy.degradations import AdditiveGaussian, Identity, TableDegradation
 from cdp_toy.errors import InputError
-from cdp_toy.linear_denoiser import _INTEGRANDS, LinearDenoiserFamily, linear_denoiser
+from cdp_toy.linear import LinearDenoiserFamily, linear_denoiser
 from cdp_toy.perceptions import CATALOGUE
 from cdp_toy.problem import CDPProblem
 from cdp_toy.sources import GaussianMixture

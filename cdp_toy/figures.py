@@ -1,0 +1,249 @@
+"""The figures: the paper's two from closed forms, and the exact surface beside the linear family. Drawing only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from cdp_toy.linear import LinearDenoiserFamily
+from cdp_toy.published import load
+from cdp_toy.scan import Row
+from cdp_toy.validation import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["ExactSurface", "figure_1", "figure_2", "figure_3", "row_values", "save"]
+
+#: one look for every figure; line styles and markers carry the meaning so that grey prints stay legible
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "cdp_toy",
+}
+DARK, MIDDLE, LIGHT, ACCENT = "#1b2a49", "#3f7cac", "#9cb7cf", "#c8553d"
+
+
+@dataclass(frozen=True, eq=False)
+class ExactSurface:
+    """What figure 3 draws for one classifier: scanned rows, the floor, and the linear family of the same problem."""
+
+    title: str
+    rows: Sequence[Row]
+    floor: float
+    family: LinearDenoiserFamily
+
+
+def row_values(row: Row, distortion: Array, floor: float) -> Array:
+    """Upper bounds on C along one row of a scan; NaN below D_min.
+
+    C is convex and non-increasing in D, so chords between achieved values are upper bounds, and so is the last value
+    to the right of it; from D_flat on the floor is exact.
+    """
+    solved = [p for p in row.points if math.isfinite(p.upper_bound)]
+    d = np.array([p.max_distortion for p in solved])
+    c = np.array([p.upper_bound for p in solved])
+    values = np.interp(distortion, d, c)
+    # between D_min and the first point only the first point's hyperplane is known: a lower bound, drawn as such
+    first = solved[0].hyperplane
+    left = np.array([first.at(float(x), row.max_perception) for x in distortion])
+    values = np.where(distortion < d[0], left, values)
+    if row.flat_distortion is not None:
+        values = np.where(distortion >= row.flat_distortion.upper, floor, values)
+    return np.where(distortion >= row.min_distortion.upper, values, np.nan)
+
+
+def figure_1(family: LinearDenoiserFamily) -> Figure:
+    """Densities of X and .8 Y with the threshold, and the three criteria against a (the paper's Figure 1)."""
+    with plt.rc_context(STYLE):
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.1), layout="constrained")
+        x = np.linspace(-4, 4, 401)
+        source = family.problem.source
+        densities = (
+            (left, "fig1a_density_x", np.asarray(source.priors) @ source.density(x), "(a) source $X$"),
+            (middle, "fig1b_density_restored_a0.8", family.density(x, 0.8), r"(b) restored $\hat X = 0.8\,Y$"),
+        )
+        for axes, name, density, title in densities:
+            published = load(name)
+            axes.plot(x, density, color=DARK, label="closed form")
+            axes.plot(published["x"][::6], published["density"][::6], "o", ms=3.5, mfc="none", mec=ACCENT, label="published")
+            for boundary in family.regions.boundaries:
+                axes.axvline(boundary, color="0.45", ls=":", lw=1)
+                axes.annotate(
+                    f"threshold {boundary:.4f}", (boundary, 0.305), (4, 0), textcoords="offset points", fontsize=7.5
+                )
+            axes.set(xlabel=r"value (units of $x$)", ylabel="density (1 / unit of $x$)", title=title, ylim=(0, 0.32))
+            axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
+        _criteria(right, family)
+    return figure
+
+
+def _criteria(axes: Axes, family: LinearDenoiserFamily) -> None:
+    a = np.linspace(0.2, 1.6, 281)
+    second = axes.twinx()
+    second.spines["right"].set_visible(True)
+    curves = (
+        (axes, family.distortion(a), "MSE", "-", DARK, "fig1c_mse", "mse", "s", 24),
+        (axes, family.perception(a), "KL (nats)", "--", MIDDLE, "fig1c_kl", "kl_nats", "^", 20),
+        (second, family.error_rate(a), "error rate (right axis)", "-.", "black", "fig1c_error_rate", "error_rate", "o", 16),
+    )
+    for where, curve, label, line, colour, table, column, marker, every in curves:
+        where.plot(a, curve, line, color=colour, label=label)
+        published = load(table)
+        where.plot(
+            published["a"][::every],
+            published[column][::every],
+            marker,
+            ms=3.5,
+            mfc="none",
+            mec=ACCENT,
+            label=f"{label.split(' (')[0]}, published",
+        )
+    axes.set(xlabel=r"gain $a$ of $\hat X = aY$", ylabel="MSE (squared units of $x$), KL (nats)", ylim=(0, 4))
+    axes.set_title("(c) three criteria of the linear family")
+    second.set(ylabel="error rate", ylim=(0.2, 0.26))
+    handles = [h for ax in (axes, second) for h in ax.get_legend_handles_labels()[0]]
+    axes.legend(handles, [str(h.get_label()) for h in handles], loc="upper center", ncols=1)
+
+
+def figure_2(family: LinearDenoiserFamily) -> Figure:
+    """Surface and profiles of the linear family (the paper's Figure 2)."""
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(10.2, 3.6), layout="constrained")
+        grid = figure.add_gridspec(1, 3, width_ratios=(1.25, 1, 1))
+        solid: Any = figure.add_subplot(grid[0], projection="3d")
+        d, p = np.linspace(0.667, 0.75, 42), np.linspace(0.005, 0.4, 80)
+        surface = family.best_error_rate(d[:, None], p[None, :])
+        solid.plot_surface(
+            *np.meshgrid(p, d), surface, cmap="cividis", rstride=1, cstride=2, linewidth=0.15, edgecolor="0.3"
+        )
+        solid.set(xlabel="perception $P$ (nats)", ylabel="distortion $D$", title="(a) $C(D, P)$, linear family")
+        solid.set_zlabel("error rate $C$", labelpad=6)
+        solid.tick_params(labelsize=7)
+        solid.view_init(elev=24, azim=38)
+        solid.set_box_aspect(None, zoom=0.86)
+        _profiles(figure.add_subplot(grid[1]), family, along="D")
+        _profiles(figure.add_subplot(grid[2]), family, along="P")
+    return figure
+
+
+def _profiles(axes: Axes, family: LinearDenoiserFamily, along: str) -> None:
+    lines = ("-", "--", "-.")
+    if along == "D":
+        x = np.linspace(0.6667, 0.71, 400)
+        fixed = (0.04, 0.08, 0.12)
+        curves = [family.best_error_rate(x, p) for p in fixed]
+        labels = [f"$P$ = {p}" for p in fixed]
+        axes.set(xlabel="distortion $D$ (squared units of $x$)", title="(b) $C$ against $D$")
+        table, column = load("fig2b_C_vs_D"), "D"
+    else:
+        x = np.linspace(0.005, 0.2, 400)
+        fixed = (0.671, 0.68, 0.7)
+        curves = [family.best_error_rate(d, x) for d in fixed]
+        labels = [f"$D$ = {d}" for d in fixed]
+        axes.set(xlabel="perception $P$ (nats)", title="(c) $C$ against $P$")
+        table, column = load("fig2b_C_vs_P"), "P"
+    for curve, label, line, colour in zip(curves, labels, lines, (DARK, MIDDLE, "black"), strict=True):
+        axes.plot(x, curve, line, color=colour, label=label)
+    axes.plot(
+        table[column][::4], table["C"][::4], "o", ms=3.2, mfc="none", mec=ACCENT, label="published (all three)"
+    )
+    axes.set_ylabel("error rate $C$")
+    axes.set_ylim(0.2038, 0.2125)
+    axes.legend(loc="upper right")
+
+
+def figure_3(surfaces: Sequence[ExactSurface], n: int) -> Figure:
+    """Exact surface over all channels beside the linear family, one line of panels for each classifier."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            len(surfaces), 3, figsize=(10.6, 3.5 * len(surfaces)), layout="constrained", squeeze=False
+        )
+        for panels, surface in zip(axes, surfaces, strict=True):
+            _planes(figure, panels[0], panels[1], surface, n)
+            _slices(panels[2], surface)
+    return figure
+
+
+def _planes(figure: Figure, left: Axes, right: Axes, surface: ExactSurface, n: int) -> None:
+    rows = surface.rows
+    p = np.array([row.max_perception for row in rows])
+    d = np.linspace(min(row.min_distortion.lower for row in rows) - 0.003, 0.745, 500)
+    exact = np.array([row_values(row, d, surface.floor) for row in rows])
+    top = max(float(p[-1]), 0.1)
+    p_linear = np.geomspace(p[0], top, 160)
+    linear = surface.family.best_error_rate(d[None, :], p_linear[:, None])
+    levels = np.linspace(surface.floor, max(np.nanmax(exact), np.nanmax(linear)), 15)
+    last = exact[-1]
+    if p[-1] < top:  # beyond the last row the surface only falls further, to the same floor
+        p, exact = np.append(p, top), np.vstack([exact, last])
+    for axes, x, y, z, title in (
+        (left, d, p, exact, f"all channels, grid {n} x {n}"),
+        (right, d, p_linear, linear, r"linear denoisers $\hat X = aY$"),
+    ):
+        image = axes.contourf(x, y, np.ma.masked_invalid(z), levels=levels, cmap="cividis")
+        axes.set(yscale="log", xlim=(d[0], d[-1]), ylim=(float(p[0]), top))
+        axes.set(xlabel="distortion $D$ (squared units of $x$)", ylabel="perception $P$ (nats)")
+        axes.set_title(f"{surface.title}\n{title}")
+        least = np.array([row.min_distortion.upper for row in rows])
+        levels_p = np.array([row.max_perception for row in rows])
+        axes.plot(least, levels_p, color=ACCENT, lw=1.6, label=r"$D_{\min}(P)$: feasible to the right")
+        flat = [(r.flat_distortion.upper, r.max_perception) for r in rows if r.flat_distortion is not None]
+        if flat:
+            fd, fp = np.array(flat).T
+            fd, fp = np.append(fd, fd[-1]), np.append(fp, top)
+            axes.plot(fd, fp, color="black", ls="--", lw=1.2, label=r"$D_{\mathrm{flat}}(P)$: floor to the right")
+            if axes is left:
+                axes.fill_betweenx(fp, fd, d[-1], facecolor="none", edgecolor="0.75", hatch="..", lw=0)
+    bar = figure.colorbar(image, ax=[left, right], pad=0.01, aspect=28)
+    bar.set_label("error rate $C$")
+    for row in rows:
+        left.plot([q.max_distortion for q in row.points], [row.max_perception] * len(row.points), "w.", ms=2.2)
+    left.legend(loc="lower left" if surface.rows[-1].max_perception < 0.1 else "upper right", facecolor="white", frameon=True)
+    right.text(0.03, 0.04, "no linear denoiser", transform=right.transAxes, fontsize=8)
+
+
+def _slices(axes: Axes, surface: ExactSurface) -> None:
+    rows = list(surface.rows)
+    chosen = sorted({0, len(rows) // 2, len(rows) - 2})
+    for k, colour, line in zip(chosen, (DARK, MIDDLE, "black"), ("-", "--", "-."), strict=False):
+        row = rows[k]
+        d = np.concatenate([[p.max_distortion for p in row.points], [0.745]])
+        c = row_values(row, d, surface.floor)
+        axes.plot(d, c, line, color=colour, marker=".", ms=4, label=f"all channels, $P$ = {row.max_perception:.2g}")
+    d = np.linspace(0.645, 0.745, 400)
+    for p, line in ((rows[chosen[1]].max_perception, ":"), (0.02, (0, (1, 2))), (0.1, (0, (4, 2)))):
+        curve = surface.family.best_error_rate(d, p)
+        if np.isfinite(curve).any():
+            axes.plot(d, curve, ls=line, color=ACCENT, label=f"linear, $P$ = {p:.2g}")
+    axes.axhline(surface.floor, color="0.6", lw=0.8)
+    axes.annotate("floor: Bayes error of $Y$", (0.742, surface.floor), (0, -9), textcoords="offset points", ha="right", fontsize=7.5)
+    widest = max(p.gap for row in rows for p in row.points if math.isfinite(p.gap))
+    axes.set(xlabel="distortion $D$ (squared units of $x$)", ylabel="error rate $C$")
+    axes.set_title(f"profiles; certified gaps of all\n{sum(len(r.points) for r in rows)} points <= {widest:.0e}")
+    axes.legend(loc="upper right")
+
+
+def save(figure: Figure, out: Path, name: str) -> list[Path]:
+    """Write a figure as PDF and PNG, and close it."""
+    paths = [out / f"{name}.pdf", out / f"{name}.png"]
+    figure.savefig(paths[0], metadata={"CreationDate": None})
+    figure.savefig(paths[1], dpi=160)
+    plt.close(figure)
+    return paths
