@@ -93,7 +93,7 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
     allowed = cost <= cost.min(axis=1, keepdims=True) + TIE
     program = Program(problem, problem.distortion_cost, max_perception=level, allowed=allowed)
     least = next(cheap_anchors(program))  # the class-wise source law: least perception of any error-optimal channel
-    if least.perception > level:
+    if not least.feasible:
         return None
     return _bracket(program, tol)
 

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array, diags_array
 from cdp_toy.costs import Cost, expected
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.point import Status
-from cdp_toy.validation import Array
+from cdp_toy.validation import Array, Mask, refuse_if_too_large
 
 __all__ = [
     "FEASIBILITY_TOL",
@@ -25,6 +25,7 @@ __all__ = [
     "channel_of",
     "dual_bound",
     "evaluate",
+    "fed",
     "mixed_to_feasible",
     "verdict",
 ]
@@ -56,13 +57,20 @@ class Program:
     objective: Cost
     max_distortion: float = math.inf
     max_perception: float = math.inf
-    allowed: Array | None = None
+    allowed: Mask | None = None
 
-    def support(self) -> Array:
+    def __post_init__(self) -> None:
+        # certificates hold a handful of dense tables at a time
+        size = 8.0 * 6 * self.problem.n_y * self.problem.n_x
+        what = f"certifying a channel of {self.problem.n_y:,} x {self.problem.n_x:,} letters"
+        refuse_if_too_large(size, what, "Use a smaller n.")
+
+    def support(self) -> Mask:
         """Allowed pairs, boolean of shape (n_y, n_xhat): forbidden classes and letters no mass may reach are out."""
         problem = self.problem
         mask = np.ones(problem.shape, dtype=bool) if self.allowed is None else self.allowed[:, problem.classes]
-        if math.isfinite(self.max_perception) and math.isinf(problem.perception.slope_at_infinity):
+        unreachable = self.max_perception == 0 or math.isinf(problem.perception.slope_at_infinity)
+        if math.isfinite(self.max_perception) and unreachable:
             mask = mask & (problem.p_x > 0)
         return np.asarray(mask)
 
@@ -155,8 +163,11 @@ def evaluate(program: Program, channel: csr_array) -> Evaluation:
     problem = program.problem
     joint = csr_array(diags_array(problem.p_y) @ channel)
     distortion = expected(problem.distortion_cost, joint)
-    perception = problem.perception.value(problem.p_x, np.asarray(joint.sum(axis=0)).ravel())
+    output = np.asarray(joint.sum(axis=0)).ravel()
+    perception = problem.perception.value(problem.p_x, output)
     violation = max(distortion - program.max_distortion, perception - program.max_perception, 0.0)
+    if program.max_perception == 0:  # most divergences are quadratic near p, so a tiny value says little there
+        violation = max(violation, float(np.abs(output - problem.p_x).max()))
     return Evaluation(
         channel,
         expected(program.objective, joint),
@@ -175,24 +186,59 @@ def mixed_to_feasible(program: Program, start: Evaluation, anchor: Evaluation) -
     """
     if start.violation <= 0 or anchor.violation > 0:
         return start
+    return _mixed(program, start, anchor, program.max_distortion)
 
+
+def fed(program: Program, start: Evaluation, price_distortion: float, potential: Array) -> Evaluation:
+    """Meet the perception level by feeding the letters that a channel starves, at the least cost.
+
+    A starved letter takes mass from the row where it is cheapest (by reduced cost at the given prices), as much as
+    the perception level asks for. The distortion level may suffer a little. As few letters as possible are fed: first
+    those with next to nothing, then those below a tenth of their source mass.
+    """
+    problem = program.problem
+    output = np.asarray(problem.p_y @ start.channel).ravel()
+    if start.perception <= program.max_perception:
+        return start
+    v = np.where(np.isfinite(potential), potential, 0.0)
+    reduced = program.priced_cost(price_distortion) - v
+    reduced -= reduced.min(axis=1, keepdims=True)
+    for share in (1e-6, 1e-3, 1e-1):
+        starved = np.flatnonzero(output < share * problem.p_x)
+        if not len(starved):
+            continue
+        rich = problem.p_y[:, None] > problem.p_x[starved] / 2
+        rows = np.where(rich, reduced[:, starved], np.inf).argmin(axis=0)
+        joint = problem.p_y[:, None] * start.channel.toarray()
+        for row in np.unique(rows[problem.p_y[rows] > 0]):
+            letters = starved[rows == row]
+            wanted = problem.p_x[letters] - output[letters]
+            taken = min(float(wanted.sum()), 0.5 * float(problem.p_y[row]))
+            joint[row] *= 1 - taken / problem.p_y[row]
+            joint[row, letters] += wanted * (taken / wanted.sum())
+        target = evaluate(program, channel_of(program, joint))
+        if target.perception <= program.max_perception:
+            return _mixed(program, start, target, math.inf)
+    return start
+
+
+def _mixed(program: Program, start: Evaluation, target: Evaluation, max_distortion: float) -> Evaluation:
+    """Least mixture of two channels that meets the levels, the target being known to meet them."""
     problem = program.problem
     q_start = np.asarray(problem.p_y @ start.channel).ravel()
-    q_anchor = np.asarray(problem.p_y @ anchor.channel).ravel()
+    q_target = np.asarray(problem.p_y @ target.channel).ravel()
 
     def violated(weight: float) -> bool:
-        distortion = start.distortion + weight * (anchor.distortion - start.distortion)
-        output = (1 - weight) * q_start + weight * q_anchor
-        return distortion > program.max_distortion or (
-            problem.perception.value(problem.p_x, output) > program.max_perception
-        )
+        distortion = start.distortion + weight * (target.distortion - start.distortion)
+        output = (1 - weight) * q_start + weight * q_target
+        return distortion > max_distortion or (problem.perception.value(problem.p_x, output) > program.max_perception)
 
     low, high = math.log(1e-18), 0.0
     while high - low > 1e-6:
         middle = (low + high) / 2
         low, high = (middle, high) if violated(math.exp(middle)) else (low, middle)
     weight = math.exp(high)
-    return evaluate(program, csr_array((1 - weight) * start.channel + weight * anchor.channel))
+    return evaluate(program, csr_array((1 - weight) * start.channel + weight * target.channel))
 
 
 def verdict(lower: float, best: Evaluation | None, tol: float) -> Status:

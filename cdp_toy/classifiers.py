@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from cdp_toy.errors import InputError
 from cdp_toy.sources import GaussianMixture, TableSource
-from cdp_toy.validation import Array, finite_array
+from cdp_toy.validation import Array, class_indices, finite_array
 
 __all__ = ["BayesClassifier", "Regions", "TableClassifier", "ThresholdClassifier"]
 
@@ -48,10 +48,10 @@ class ThresholdClassifier:
     classes: tuple[int, ...]
 
     def __init__(self, thresholds: float | Sequence[float], classes: Sequence[int] | None = None) -> None:
-        values = finite_array(np.atleast_1d(np.asarray(thresholds, dtype=np.float64)), "thresholds", 1)
+        values = finite_array(np.atleast_1d(finite_array(thresholds, "thresholds")), "thresholds", 1)
         if np.any(np.diff(values) <= 0):
             raise InputError(f"thresholds must increase strictly, got {values.tolist()}")
-        labels = tuple(range(len(values) + 1)) if classes is None else tuple(int(k) for k in classes)
+        labels = tuple(range(len(values) + 1)) if classes is None else class_indices(classes, "classes of thresholds")
         if len(labels) != len(values) + 1:
             raise InputError(f"{len(values)} thresholds need {len(values) + 1} classes, got {len(labels)}")
         object.__setattr__(self, "thresholds", tuple(float(t) for t in values))
@@ -128,10 +128,7 @@ class TableClassifier:
     classes: tuple[int, ...]
 
     def __init__(self, classes: Sequence[int] | Array) -> None:
-        array = np.asarray(classes)
-        if array.ndim != 1 or not np.all(np.equal(np.mod(array, 1), 0)):
-            raise InputError(f"a classifier table must be one row of class indices, got {classes!r}")
-        object.__setattr__(self, "classes", tuple(int(k) for k in array))
+        object.__setattr__(self, "classes", class_indices(classes, "a classifier table"))
 
     def regions(self, source: object, class_cost: Array | None) -> Regions:
         """A table has no regions on the line."""

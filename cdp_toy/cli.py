@@ -104,10 +104,9 @@ def solve_command(
 
 def _record(solution: object, preset: str, n: int | None) -> dict[str, object]:
     """Plain JSON of a point: numbers that are not finite become null or the word inf."""
-    fields = (
-        "lower_bound upper_bound gap error_rate distortion perception max_distortion max_perception "
-        "price_distortion price_perception"
-    ).split()
+    bounds = ("lower_bound", "upper_bound", "gap")
+    levels = ("max_distortion", "max_perception", "price_distortion", "price_perception")
+    fields = (*bounds, "error_rate", "distortion", "perception", *levels)
     numbers = {name: _json_number(float(getattr(solution, name))) for name in fields}
     words = {name: str(getattr(solution, name)) for name in ("status", "scope", "solver", "note")}
     return {"preset": preset, "n": n, **words, **numbers, "version": __version__}

@@ -6,12 +6,15 @@ Each cost knows its shape (n_y, n_xhat), its dense `table()`, and the expectatio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from cdp_toy.validation import Array, refuse_if_too_large
+
+Indices = NDArray[np.integer[Any]]
 
 __all__ = ["ClassCost", "Cost", "PricedCost", "SquaredErrorCost", "TableCost", "expected"]
 
@@ -24,7 +27,7 @@ class Cost(Protocol):
         """Numbers of observations and of output letters."""
         ...
 
-    def entries(self, rows: Array, columns: Array) -> Array:
+    def entries(self, rows: Indices, columns: Indices) -> Array:
         """Costs of the pairs (rows[k], columns[k])."""
         ...
 
@@ -65,7 +68,7 @@ class ClassCost:
         """Numbers of observations and of output letters."""
         return len(self.decision_cost), len(self.decision)
 
-    def entries(self, rows: Array, columns: Array) -> Array:
+    def entries(self, rows: Indices, columns: Indices) -> Array:
         """Costs of single pairs."""
         return np.asarray(np.einsum("ik,ik->i", self.decision_cost[rows], self.decision[columns]))
 
@@ -97,7 +100,7 @@ class SquaredErrorCost:
         """Numbers of observations and of output letters."""
         return len(self.mean_y), len(self.mean_x)
 
-    def entries(self, rows: Array, columns: Array) -> Array:
+    def entries(self, rows: Indices, columns: Indices) -> Array:
         """Costs of single pairs."""
         offset = self.mean_y[rows] - self.mean_x[columns]
         return np.asarray((offset**2).sum(axis=-1) + self.variance_y[rows] + self.variance_x[columns])
@@ -122,7 +125,7 @@ class TableCost:
         """Numbers of observations and of output letters."""
         return int(self.values.shape[0]), int(self.values.shape[1])
 
-    def entries(self, rows: Array, columns: Array) -> Array:
+    def entries(self, rows: Indices, columns: Indices) -> Array:
         """Costs of single pairs."""
         return np.asarray(self.values[rows, columns])
 
@@ -144,7 +147,7 @@ class PricedCost:
         """Numbers of observations and of output letters."""
         return self.base.shape
 
-    def entries(self, rows: Array, columns: Array) -> Array:
+    def entries(self, rows: Indices, columns: Indices) -> Array:
         """Costs of single pairs."""
         return self.base.entries(rows, columns) + self.price * self.extra.entries(rows, columns)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from cdp_toy.errors import InputError
@@ -32,8 +34,8 @@ class AdditiveGaussian:
     std: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.std) and self.std >= 0):
-            raise InputError(f"the noise standard deviation must be finite and not negative, got {self.std}")
+        if not (isinstance(self.std, Real) and math.isfinite(self.std) and self.std >= 0):
+            raise InputError(f"the noise standard deviation must be a finite number, not negative; got {self.std!r}")
 
     @property
     def noise_std(self) -> float:
@@ -67,8 +69,8 @@ class TableDegradation:
 
     p_y_given_x: Array
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "p_y_given_x", check_probabilities(self.p_y_given_x, "p_y_given_x", 2))
+    def __init__(self, p_y_given_x: ArrayLike) -> None:
+        object.__setattr__(self, "p_y_given_x", check_probabilities(p_y_given_x, "p_y_given_x", 2))
 
 
 def binary_symmetric(crossover: float) -> TableDegradation:
@@ -78,6 +80,6 @@ def binary_symmetric(crossover: float) -> TableDegradation:
     array([[0.9, 0.1],
            [0.1, 0.9]])
     """
-    if not 0 <= crossover <= 1:
-        raise InputError(f"crossover must lie in [0, 1], got {crossover}")
-    return TableDegradation(np.array([[1 - crossover, crossover], [crossover, 1 - crossover]]))
+    if not (isinstance(crossover, Real) and 0 <= crossover <= 1):
+        raise InputError(f"crossover must be a number in [0, 1], got {crossover!r}")
+    return TableDegradation([[1 - crossover, crossover], [crossover, 1 - crossover]])

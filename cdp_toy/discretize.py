@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -79,19 +80,19 @@ def discretize(
     source, noise_std = problem.source, problem.degradation.noise_std
     class_cost = checked_class_cost(problem.class_cost, source.n_classes)
     regions = problem.classifier.regions(source, class_cost)
-    x_edges = _aligned_edges(n, bounds or source.bounds(), regions.boundaries, "n")
+    x_bounds = source.bounds() if bounds is None else bounds
+    x_edges = _aligned_edges(n, x_bounds, regions.boundaries, "n")
     y_boundaries = bayes_regions(source, class_cost, noise_std).boundaries
     # with Y's own Bayes boundaries on edges the error floor of the grid is the continuous one
-    y_bounds = (bounds or source.bounds()) if noise_std == 0 else source.bounds(noise_std)
+    y_bounds = x_bounds if noise_std == 0 else source.bounds(noise_std)
     inside = [b for b in y_boundaries if y_bounds[0] < b < y_bounds[1]]
     y_edges = _aligned_edges(n_y, y_bounds, inside if n_y >= len(inside) + 3 else [], "n_y")
     x_edges = _merged(source, x_edges, 0.0, regions.boundaries)
     y_edges = _merged(source, y_edges, noise_std, ())
 
     priors = np.asarray(source.priors)
-    mass, first, second = source.cell_integrals(x_edges)
+    mass, mean_x, variance_x = _cells(source, x_edges, 0.0)
     p_x = priors @ mass
-    mean_x, variance_x = _conditional_moments(p_x, priors @ first, priors @ second, x_edges)
     centres = np.where(np.isfinite(x_edges[:-1]), x_edges[:-1], x_edges[1:] - 1.0)
     classes = regions.at(centres).astype(int)
     check_classes(classes, source.n_classes)
@@ -103,9 +104,8 @@ def discretize(
         seen_edges = x_edges if noise_std == 0 else y_edges
         return dataclasses.replace(finite, kind="points", grid=Grid(source, x_edges, seen_edges))
 
-    mass_y, first_y, second_y = source.cell_integrals(y_edges, noise_std)
+    mass_y, mean_y, variance_y = _cells(source, y_edges, noise_std)
     p_y = priors @ mass_y
-    mean_y, variance_y = _conditional_moments(p_y, priors @ first_y, priors @ second_y, y_edges)
     posterior = (priors[:, None] * mass_y / p_y).T
     return DiscreteProblem(
         p_y=p_y / p_y.sum(),
@@ -162,7 +162,7 @@ def _tables(problem: CDPProblem, source: TableSource, transition: Array, classes
 def _checked_count(n: int | None, name: str) -> int:
     if n is None:
         raise InputError(f"a continuous problem needs {name}, the number of cells; for example discretize(n=201)")
-    if isinstance(n, bool) or int(n) != n:
+    if isinstance(n, bool) or not isinstance(n, Real) or n % 1 != 0:
         raise InputError(f"{name} must be a whole number, got {n!r}")
     if n < 3:
         raise InputError(f"{name} = {n} is too small: the two tails and one inner cell make 3")
@@ -178,9 +178,10 @@ def _refuse_large_grid(problem: CDPProblem, n: int, n_y: int, kind: str) -> None
 
 def _aligned_edges(n: int, bounds: tuple[float, float], boundaries: Sequence[float], name: str) -> Array:
     """Edges of n cells: two tails, and inner cells that are equal between the class boundaries."""
-    low, high = finite_array(np.asarray(bounds, dtype=np.float64), "bounds", 1)
-    if not low < high:
-        raise InputError(f"bounds must be an interval (low, high) with low < high, got {tuple(bounds)}")
+    ends = finite_array(bounds, "bounds")
+    if ends.shape != (2,) or not ends[0] < ends[1]:
+        raise InputError(f"bounds must be an interval (low, high) with low < high, got {bounds}")
+    low, high = ends.tolist()
     if boundaries:  # a class boundary outside of the bounds still needs to be an edge
         margin = (high - low) / (n - 2)
         low, high = min(low, min(boundaries) - margin), max(high, max(boundaries) + margin)
@@ -216,11 +217,22 @@ def _merged(source: GaussianMixture, edges: Array, noise_std: float, kept: Seque
     return np.array(out)
 
 
-def _conditional_moments(mass: Array, first: Array, second: Array, edges: Array) -> tuple[Array, Array]:
-    """Mean and variance of X on each cell; a cell without mass counts as a point inside of it."""
-    low, high = edges[:-1], edges[1:]
-    inside = np.where(np.isfinite(low), np.where(np.isfinite(high), (low + high) / 2, low), high)
-    safe = np.where(mass > 0, mass, 1.0)
-    mean = np.where(mass > 0, first / safe, inside)
-    variance = np.where(mass > 0, np.maximum(second / safe - mean**2, 0.0), 0.0)
-    return mean, variance
+def _cells(source: GaussianMixture, edges: Array, noise_std: float) -> tuple[Array, Array, Array]:
+    """Mass of each class in each cell of Y, shape (K, n), and mean and variance of X on it.
+
+    Moments are taken about the mean, so that nothing cancels far from the origin. A cell without mass counts as a point
+    inside of it.
+    """
+    priors = np.asarray(source.priors)
+    finite = np.isfinite(edges)
+    ends = np.where(finite, edges, 0.0)
+    mean = (ends[:-1] + ends[1:]) / np.maximum(finite[:-1].astype(int) + finite[1:], 1)
+    variance = np.zeros(len(mean))
+    for _ in range(2):  # about a point of the cell, then about the mean
+        mass, first, second = source.cell_integrals(edges, noise_std, centre=mean)
+        total = priors @ mass
+        seen = total > 0
+        offset = np.divide(priors @ first, total, where=seen, out=np.zeros(len(mean)))
+        square = np.divide(priors @ second, total, where=seen, out=np.zeros(len(mean)))
+        mean, variance = mean + offset, np.maximum(square - offset**2, 0.0)
+    return mass, mean, variance

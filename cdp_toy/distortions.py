@@ -93,4 +93,13 @@ def distortion_from(distortion: str | Distortion | ArrayLike) -> Distortion:
         if distortion not in _NAMED:
             raise unknown_name("distortion", distortion, _NAMED)
         return _NAMED[distortion]
-    return TableDistortion(np.asarray(distortion))
+    try:
+        table = np.array(distortion, dtype=np.float64)
+    except (TypeError, ValueError):
+        table = np.zeros(0)
+    if table.ndim != 2:
+        raise InputError(
+            f"distortion must be one of {', '.join(_NAMED)}, or a table of numbers Delta[x, xhat] with two axes; "
+            f"got {distortion!r}"
+        )
+    return TableDistortion(table)

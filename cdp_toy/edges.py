@@ -10,7 +10,7 @@ import numpy as np
 from cdp_toy.certificates import Evaluation, Program, channel_of, evaluate
 from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.finite import DiscreteProblem
-from cdp_toy.validation import Array
+from cdp_toy.validation import Array, Mask
 
 __all__ = ["Hint", "cheap_anchors", "coupling", "flat_classes", "without_perception"]
 
@@ -127,7 +127,7 @@ def cheap_anchors(program: Program) -> Iterator[Evaluation]:
         yield evaluate(program, channel_of(program, joint))
 
 
-def flat_classes(problem: DiscreteProblem, allowed: Array) -> Array:
+def flat_classes(problem: DiscreteProblem, allowed: Mask) -> Array:
     """Class decisions on the allowed pairs whose class masses come near the source's, shape (n_y, K).
 
     Rows with one allowed class have no choice. Rows that tie are shared between their classes in proportion to the

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ExactSurface", "figure_1", "figure_2", "figure_3", "row_values", "save"]
 
 #: one look for every figure; line styles and markers carry the meaning so that grey prints stay legible
-STYLE = {
+STYLE: Any = {  # matplotlib types the keys one by one, differently in each version
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -74,7 +74,7 @@ def figure_1(family: LinearDenoiserFamily) -> Figure:
     with plt.rc_context(STYLE):
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.1), layout="constrained")
         x = np.linspace(-4, 4, 401)
-        source = family.problem.source
+        source = family.source
         densities = (
             (left, "fig1a_density_x", np.asarray(source.priors) @ source.density(x), "(a) source $X$"),
             (middle, "fig1b_density_restored_a0.8", family.density(x, 0.8), r"(b) restored $\hat X = 0.8\,Y$"),
@@ -82,14 +82,16 @@ def figure_1(family: LinearDenoiserFamily) -> Figure:
         for axes, name, density, title in densities:
             published = load(name)
             axes.plot(x, density, color=DARK, label="closed form")
-            axes.plot(published["x"][::6], published["density"][::6], "o", ms=3.5, mfc="none", mec=ACCENT, label="published")
+            axes.plot(
+                published["x"][::6], published["density"][::6], "o", ms=3.5, mfc="none", mec=ACCENT, label="published"
+            )
             for boundary in family.regions.boundaries:
                 axes.axvline(boundary, color="0.45", ls=":", lw=1)
                 axes.annotate(
                     f"threshold {boundary:.4f}", (boundary, 0.305), (4, 0), textcoords="offset points", fontsize=7.5
                 )
             axes.set(xlabel=r"value (units of $x$)", ylabel="density (1 / unit of $x$)", title=title, ylim=(0, 0.32))
-            axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
+            axes.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
         _criteria(right, family)
     return figure
 
@@ -101,7 +103,17 @@ def _criteria(axes: Axes, family: LinearDenoiserFamily) -> None:
     curves = (
         (axes, family.distortion(a), "MSE", "-", DARK, "fig1c_mse", "mse", "s", 24),
         (axes, family.perception(a), "KL (nats)", "--", MIDDLE, "fig1c_kl", "kl_nats", "^", 20),
-        (second, family.error_rate(a), "error rate (right axis)", "-.", "black", "fig1c_error_rate", "error_rate", "o", 16),
+        (
+            second,
+            family.error_rate(a),
+            "error rate (right axis)",
+            "-.",
+            "black",
+            "fig1c_error_rate",
+            "error_rate",
+            "o",
+            16,
+        ),
     )
     for where, curve, label, line, colour, table, column, marker, every in curves:
         where.plot(a, curve, line, color=colour, label=label)
@@ -128,16 +140,19 @@ def figure_2(family: LinearDenoiserFamily) -> Figure:
         figure = plt.figure(figsize=(10.2, 3.6), layout="constrained")
         grid = figure.add_gridspec(1, 3, width_ratios=(1.25, 1, 1))
         solid: Any = figure.add_subplot(grid[0], projection="3d")
-        d, p = np.linspace(0.667, 0.75, 42), np.linspace(0.005, 0.4, 80)
+        d, p = np.linspace(0.667, 0.75, 60), np.geomspace(0.006, 0.4, 64)
         surface = family.best_error_rate(d[:, None], p[None, :])
         solid.plot_surface(
-            *np.meshgrid(p, d), surface, cmap="cividis", rstride=1, cstride=2, linewidth=0.15, edgecolor="0.3"
+            *np.meshgrid(p, d), surface, cmap="cividis", rcount=60, ccount=64, linewidth=0, antialiased=False
         )
-        solid.set(xlabel="perception $P$ (nats)", ylabel="distortion $D$", title="(a) $C(D, P)$, linear family")
-        solid.set_zlabel("error rate $C$", labelpad=6)
+        solid.set(xticks=(0, 0.1, 0.2, 0.3, 0.4), yticks=(0.67, 0.69, 0.71, 0.73, 0.75))
+        solid.set_title("(a) $C(D, P)$ of the linear family")
+        solid.set_xlabel("perception $P$ (nats)", labelpad=2)
+        solid.set_ylabel("distortion $D$ (squared units)", labelpad=4)
+        solid.set_zlabel("error rate $C$", labelpad=5)
         solid.tick_params(labelsize=7)
         solid.view_init(elev=24, azim=38)
-        solid.set_box_aspect(None, zoom=0.86)
+        solid.set_box_aspect(None, zoom=0.8)
         _profiles(figure.add_subplot(grid[1]), family, along="D")
         _profiles(figure.add_subplot(grid[2]), family, along="P")
     return figure
@@ -146,14 +161,14 @@ def figure_2(family: LinearDenoiserFamily) -> Figure:
 def _profiles(axes: Axes, family: LinearDenoiserFamily, along: str) -> None:
     lines = ("-", "--", "-.")
     if along == "D":
-        x = np.linspace(0.6667, 0.71, 400)
+        x = np.linspace(0.6667, 0.75, 250)
         fixed = (0.04, 0.08, 0.12)
         curves = [family.best_error_rate(x, p) for p in fixed]
         labels = [f"$P$ = {p}" for p in fixed]
         axes.set(xlabel="distortion $D$ (squared units of $x$)", title="(b) $C$ against $D$")
         table, column = load("fig2b_C_vs_D"), "D"
     else:
-        x = np.linspace(0.005, 0.2, 400)
+        x = np.linspace(0.005, 0.4, 250)
         fixed = (0.671, 0.68, 0.7)
         curves = [family.best_error_rate(d, x) for d in fixed]
         labels = [f"$D$ = {d}" for d in fixed]
@@ -161,9 +176,13 @@ def _profiles(axes: Axes, family: LinearDenoiserFamily, along: str) -> None:
         table, column = load("fig2b_C_vs_P"), "P"
     for curve, label, line, colour in zip(curves, labels, lines, (DARK, MIDDLE, "black"), strict=True):
         axes.plot(x, curve, line, color=colour, label=label)
-    axes.plot(
-        table[column][::4], table["C"][::4], "o", ms=3.2, mfc="none", mec=ACCENT, label="published (all three)"
-    )
+    plateau = np.array(["plateau" in word for word in table.words["curve"]])
+    x_seen, c_seen = table[column], table["C"]
+    axes.plot(x_seen[~plateau][::4], c_seen[~plateau][::4], "o", ms=3.2, mfc="none", mec=ACCENT, label="published")
+    for start in np.flatnonzero(plateau)[::2]:  # plateaus are published as their two ends
+        axes.plot(
+            x_seen[start : start + 2], c_seen[start : start + 2], "o:", ms=3.2, mfc="none", mec=ACCENT, color=ACCENT
+        )
     axes.set_ylabel("error rate $C$")
     axes.set_ylim(0.2038, 0.2125)
     axes.legend(loc="upper right")
@@ -178,65 +197,83 @@ def figure_3(surfaces: Sequence[ExactSurface], n: int) -> Figure:
         for panels, surface in zip(axes, surfaces, strict=True):
             _planes(figure, panels[0], panels[1], surface, n)
             _slices(panels[2], surface)
+        handles, labels = axes[0, 1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 
 def _planes(figure: Figure, left: Axes, right: Axes, surface: ExactSurface, n: int) -> None:
+    """Exact surface and linear family over the same (D, P) plane, with the same colours."""
     rows = surface.rows
-    p = np.array([row.max_perception for row in rows])
-    d = np.linspace(min(row.min_distortion.lower for row in rows) - 0.003, 0.745, 500)
-    exact = np.array([row_values(row, d, surface.floor) for row in rows])
-    top = max(float(p[-1]), 0.1)
-    p_linear = np.geomspace(p[0], top, 160)
-    linear = surface.family.best_error_rate(d[None, :], p_linear[:, None])
-    levels = np.linspace(surface.floor, max(np.nanmax(exact), np.nanmax(linear)), 15)
-    last = exact[-1]
-    if p[-1] < top:  # beyond the last row the surface only falls further, to the same floor
-        p, exact = np.append(p, top), np.vstack([exact, last])
-    for axes, x, y, z, title in (
-        (left, d, p, exact, f"all channels, grid {n} x {n}"),
-        (right, d, p_linear, linear, r"linear denoisers $\hat X = aY$"),
-    ):
-        image = axes.contourf(x, y, np.ma.masked_invalid(z), levels=levels, cmap="cividis")
-        axes.set(yscale="log", xlim=(d[0], d[-1]), ylim=(float(p[0]), top))
+    far, top = 0.745, max(rows[-1].max_perception, 0.1)
+    levels_p = np.array([row.max_perception for row in rows])
+    least = np.array([row.min_distortion.upper for row in rows])
+    # a mesh that follows D_min(P), denser where the surface is steep
+    d = least[:, None] + (far - least)[:, None] * np.linspace(0, 1, 200) ** 2
+    exact = np.array([row_values(row, x, surface.floor) for row, x in zip(rows, d, strict=True)])
+    p = np.repeat(levels_p[:, None], d.shape[1], axis=1)
+    if levels_p[-1] < top:  # above the last row the surface is the floor but for a sliver too thin to see
+        p, d, exact = np.vstack([p, 0 * p[-1] + top]), np.vstack([d, d[-1]]), np.vstack([exact, exact[-1]])
+        levels_p, least = np.append(levels_p, top), np.append(least, least[-1])
+    d_linear, p_linear = np.linspace(least.min(), far, 180), np.geomspace(0.005, top, 90)
+    linear = surface.family.best_error_rate(d_linear[None, :], p_linear[:, None])
+    # a family without any trade-off has one value, which then is the top of the scale
+    levels = np.linspace(surface.floor, 1e-9 + max(float(np.nanmax(exact)), float(np.nanmax(linear))), 16)
+    panels = (
+        (left, d, p, exact, f"all channels (grid {n} x {n})"),
+        (right, d_linear, p_linear, np.ma.masked_invalid(linear), r"linear denoisers $\hat X = aY$"),
+    )
+    flat = [(row.flat_distortion.upper, row.max_perception) for row in rows if row.flat_distortion is not None]
+    for axes, x, y, z, title in panels:
+        image = axes.contourf(x, y, z, levels=levels, cmap="cividis")
+        axes.plot(least, levels_p, color=ACCENT, lw=1.8, label=r"$D_{\min}(P)$: channels exist to the right")
+        if flat:
+            flat_d, flat_p = np.array(flat).T
+            flat_d, flat_p = np.append(flat_d, flat_d[-1]), np.append(flat_p, top)
+            shade = "white" if axes is left else "0.35"
+            axes.plot(flat_d, flat_p, color=shade, ls="--", lw=1.3, label=r"$D_{\mathrm{flat}}(P)$: floor to the right")
+        axes.set(yscale="log", xlim=(least.min() - 0.004, far), ylim=(levels_p[0], top))
         axes.set(xlabel="distortion $D$ (squared units of $x$)", ylabel="perception $P$ (nats)")
         axes.set_title(f"{surface.title}\n{title}")
-        least = np.array([row.min_distortion.upper for row in rows])
-        levels_p = np.array([row.max_perception for row in rows])
-        axes.plot(least, levels_p, color=ACCENT, lw=1.6, label=r"$D_{\min}(P)$: feasible to the right")
-        flat = [(r.flat_distortion.upper, r.max_perception) for r in rows if r.flat_distortion is not None]
-        if flat:
-            fd, fp = np.array(flat).T
-            fd, fp = np.append(fd, fd[-1]), np.append(fp, top)
-            axes.plot(fd, fp, color="black", ls="--", lw=1.2, label=r"$D_{\mathrm{flat}}(P)$: floor to the right")
-            if axes is left:
-                axes.fill_betweenx(fp, fd, d[-1], facecolor="none", edgecolor="0.75", hatch="..", lw=0)
-    bar = figure.colorbar(image, ax=[left, right], pad=0.01, aspect=28)
-    bar.set_label("error rate $C$")
     for row in rows:
-        left.plot([q.max_distortion for q in row.points], [row.max_perception] * len(row.points), "w.", ms=2.2)
-    left.legend(loc="lower left" if surface.rows[-1].max_perception < 0.1 else "upper right", facecolor="white", frameon=True)
-    right.text(0.03, 0.04, "no linear denoiser", transform=right.transAxes, fontsize=8)
+        left.plot([q.max_distortion for q in row.points], [row.max_perception] * len(row.points), "w.", ms=2)
+    bar = figure.colorbar(image, ax=[left, right], pad=0.01, aspect=28, format="%.4f")
+    bar.set_label("error rate $C$")
+    right.text(0.97, 0.2, "no linear\ndenoiser", transform=right.transAxes, fontsize=8, ha="right")
 
 
 def _slices(axes: Axes, surface: ExactSurface) -> None:
+    """Profiles in D at a few perception levels, exact and linear."""
     rows = list(surface.rows)
-    chosen = sorted({0, len(rows) // 2, len(rows) - 2})
+    chosen = sorted({0, len(rows) // 2, max(len(rows) - 2, 0)})
+    far = 0.745
     for k, colour, line in zip(chosen, (DARK, MIDDLE, "black"), ("-", "--", "-."), strict=False):
         row = rows[k]
-        d = np.concatenate([[p.max_distortion for p in row.points], [0.745]])
+        d = np.append([p.max_distortion for p in row.points], far)
         c = row_values(row, d, surface.floor)
         axes.plot(d, c, line, color=colour, marker=".", ms=4, label=f"all channels, $P$ = {row.max_perception:.2g}")
-    d = np.linspace(0.645, 0.745, 400)
-    for p, line in ((rows[chosen[1]].max_perception, ":"), (0.02, (0, (1, 2))), (0.1, (0, (4, 2)))):
+    d = np.linspace(0.645, far, 250)
+    dashes: tuple[tuple[float, Any], ...] = ((0.01, ":"), (0.02, (0, (1, 1))), (0.1, (0, (4, 2))))
+    for p, dash in dashes:
         curve = surface.family.best_error_rate(d, p)
         if np.isfinite(curve).any():
-            axes.plot(d, curve, ls=line, color=ACCENT, label=f"linear, $P$ = {p:.2g}")
-    axes.axhline(surface.floor, color="0.6", lw=0.8)
-    axes.annotate("floor: Bayes error of $Y$", (0.742, surface.floor), (0, -9), textcoords="offset points", ha="right", fontsize=7.5)
-    widest = max(p.gap for row in rows for p in row.points if math.isfinite(p.gap))
+            axes.plot(d, curve, ls=dash, lw=1.6, color=ACCENT, label=f"linear, $P$ = {p:.2g}")
+    axes.axhline(surface.floor, color="0.6", lw=0.8, zorder=0)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.08 * (high - low), high + 0.75 * (high - low))
+    axes.annotate(
+        "floor: Bayes error of $Y$",
+        (far, surface.floor),
+        (0, -10),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7.5,
+    )
+    widest = max((p.gap for row in rows for p in row.points if math.isfinite(p.gap)), default=math.nan)
     axes.set(xlabel="distortion $D$ (squared units of $x$)", ylabel="error rate $C$")
-    axes.set_title(f"profiles; certified gaps of all\n{sum(len(r.points) for r in rows)} points <= {widest:.0e}")
+    axes.set_title(
+        f"profiles; every certified gap of\nthe {sum(len(r.points) for r in rows)} points is <= {widest:.0e}"
+    )
     axes.legend(loc="upper right")
 
 

@@ -146,7 +146,9 @@ class DiscreteProblem:
         y_table = check_probabilities(p_y_given_x, "p_y_given_x", 2)
         n_classes, n_x, n_y = len(prior), x_table.shape[1], y_table.shape[1]
         if len(x_table) != n_classes:
-            raise InputError(f"p_x_given_class has {len(x_table)} rows, priors has {n_classes} entries; they must agree")
+            raise InputError(
+                f"p_x_given_class has {len(x_table)} rows, priors has {n_classes} entries; they must agree"
+            )
         if len(y_table) != n_x:
             raise InputError(
                 f"p_y_given_x has {len(y_table)} rows, p_x_given_class has {n_x} columns; both count the letters of x"

@@ -7,6 +7,7 @@ dimension. Nothing is discretized, so every number is the continuous problem's.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -18,7 +19,7 @@ from scipy.special import ndtr
 
 from cdp_toy.classifiers import Regions, TableClassifier
 from cdp_toy.degradations import AdditiveGaussian
-from cdp_toy.distortions import SquaredError
+from cdp_toy.distortions import SquaredError, distortion_from
 from cdp_toy.errors import InputError
 from cdp_toy.mixture_divergence import Mixture, mixture_divergence
 from cdp_toy.perceptions import perception_from
@@ -87,13 +88,13 @@ class LinearDenoiserFamily:
             raise InputError(f"{kind} a degradation AdditiveGaussian or Identity; this one is a {name}")
         if isinstance(problem.classifier, TableClassifier):
             raise InputError(f"{kind} a ThresholdClassifier or BayesClassifier; a table has no regions on the line")
-        if not isinstance(problem.distortion, SquaredError):
-            name = getattr(problem.distortion, "name", str(problem.distortion))
-            raise InputError(f'{kind} distortion="squared_error"; "{name}" has no closed form here')
-        low, high = (float(a) for a in self.a_range)
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise InputError(f"a_range must be two finite numbers low < high, got {self.a_range}")
-        object.__setattr__(self, "a_range", (low, high))
+        distortion = distortion_from(problem.distortion)
+        if not isinstance(distortion, SquaredError):
+            raise InputError(f'{kind} distortion="squared_error"; "{distortion.name}" has no closed form here')
+        ends = finite_array(self.a_range, "a_range")
+        if ends.shape != (2,) or not ends[0] < ends[1]:
+            raise InputError(f"a_range must be two numbers low < high, got {self.a_range}")
+        object.__setattr__(self, "a_range", (float(ends[0]), float(ends[1])))
 
     @property
     def noise_std(self) -> float:
@@ -103,21 +104,22 @@ class LinearDenoiserFamily:
     @cached_property
     def regions(self) -> Regions:
         """Decision regions of the predefined classifier."""
-        return self.problem.classifier.regions(self._source, self.problem.class_cost)
+        return self.problem.classifier.regions(self.source, self.problem.class_cost)
 
     @property
-    def _source(self) -> GaussianMixture:
+    def source(self) -> GaussianMixture:
+        """The source, known to be a Gaussian mixture."""
         return cast(GaussianMixture, self.problem.source)
 
     @cached_property
     def _components(self) -> list[Component]:
         """The Gaussians of X that have mass, with their joint weight P_c w."""
-        joint = [g._replace(weight=self._source.priors[g.class_index] * g.weight) for g in self._source.components]
+        joint = [g._replace(weight=self.source.priors[g.class_index] * g.weight) for g in self.source.components]
         return [g for g in joint if g.weight > 0]
 
     @cached_property
     def _x_law(self) -> Mixture:
-        _, weights, means, stds = (np.asarray(column, dtype=np.float64) for column in zip(*self._components, strict=True))
+        weights, means, stds = np.array([(g.weight, g.mean, g.std) for g in self._components]).T
         return Mixture(weights, means, stds**2)
 
     @cached_property
@@ -132,19 +134,19 @@ class LinearDenoiserFamily:
 
     # error rate
 
-    @cached_property
-    def _region_costs(self) -> Array:
-        """Weighted cost of landing in each decision region, shape (components, regions)."""
-        classes = [g.class_index for g in self._components]
-        cost = np.asarray(self.problem.class_cost)[np.ix_(classes, self.regions.classes)]
-        return np.asarray(self._x_law.weights[:, None] * cost)
+    def _boundary_terms(self, a: Array) -> Iterator[tuple[float, float, float, Array]]:
+        """For each component and boundary: weighted step of the cost, boundary, std of Y, and standardized place z.
 
-    def _standardized(self, a: Array) -> Array:
-        """Place of each boundary under a Y: P(a Y >= boundary | component) = ndtr of it, for any sign of a != 0."""
-        y, a = self._y_law, a[..., None, None]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            offset = y.means[:, None] - np.asarray(self.regions.boundaries) / a
-            return np.asarray(np.sign(a) * offset / np.sqrt(y.variances)[:, None])
+        P(a Y >= boundary | component) = ndtr(z) for any sign of a != 0.
+        """
+        cost = np.asarray(self.problem.class_cost)
+        for g in self._components:
+            std = math.hypot(g.std, self.noise_std)
+            steps = g.weight * np.diff(cost[g.class_index, list(self.regions.classes)])
+            for boundary, step in zip(self.regions.boundaries, steps.tolist(), strict=True):
+                with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                    z = np.sign(a) * (g.mean - boundary / a) / std
+                yield step, boundary, std, z
 
     def error_rate(self, a: ArrayLike) -> Array:
         """Expected class cost of Xhat = a Y (the error rate for 0-1 cost); at a = 0 the cost of deciding Xhat = 0.
@@ -157,18 +159,21 @@ class LinearDenoiserFamily:
         >>> print(f"{linear_denoiser(presets.paper_toy()).error_rate(0.5):.12f}")
         0.204117333467
         """
-        points = finite_array(a, "a")
-        at_zero = np.asarray(self.regions.boundaries) <= 0
-        beyond = np.where(points[..., None, None] == 0, at_zero, ndtr(self._standardized(points)))
-        steps = np.diff(self._region_costs, axis=1)  # the change of cost across each boundary
-        return _plain(self._region_costs[:, 0].sum() + (steps * beyond).sum(axis=(-2, -1)))
+        points, cost = finite_array(a, "a"), np.asarray(self.problem.class_cost)
+        lowest = math.fsum(g.weight * cost[g.class_index, self.regions.classes[0]] for g in self._components)
+        total = np.full(points.shape, lowest)
+        for step, boundary, _, z in self._boundary_terms(points):
+            total += step * np.where(points == 0, float(boundary <= 0), ndtr(z))
+        return _plain(total)
 
     def _error_slope(self, a: ArrayLike) -> Array:
         """d error_rate / d a, for a != 0."""
         points = np.asarray(a, dtype=np.float64)
-        pdf = np.exp(-0.5 * self._standardized(points) ** 2) / np.sqrt(2 * math.pi * self._y_law.variances)[:, None]
-        steps = np.diff(self._region_costs, axis=1) * np.asarray(self.regions.boundaries)
-        return _plain(np.sign(points) / points**2 * (steps * pdf).sum(axis=(-2, -1)))
+        total = np.zeros(points.shape)
+        for step, boundary, std, z in self._boundary_terms(points):
+            pdf = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+            total += step * np.sign(points) * pdf * boundary / (points**2 * std)
+        return _plain(total)
 
     @cached_property
     def _error_minima(self) -> Array:
@@ -225,16 +230,8 @@ class LinearDenoiserFamily:
     def perception(self, a: ArrayLike) -> Array:
         """Divergence of the law of a Y from the law of X, to about 1e-14 (relative where it exceeds 1).
 
-        inf where the integral diverges. At a = 0 the laws are mutually singular and the value is f(0) + lim f(r)/r.
-
-        Parameters
-        ----------
-        a : array_like
-            Dimensionless, any finite numbers.
-
-        Returns
-        -------
-        array of the shape of `a` [nats or dimensionless]
+        In nats or dimensionless, as the divergence is; inf where the integral diverges. At a = 0 the laws are mutually
+        singular and the value is f(0) + lim f(r)/r.
 
         Examples
         --------
@@ -287,10 +284,7 @@ class LinearDenoiserFamily:
     def best(self, max_distortion: float, max_perception: float) -> LinearOptimum | None:
         """The member of least error rate with distortion <= D and perception <= P, None where there is none.
 
-        Parameters
-        ----------
-        max_distortion, max_perception : float
-            inf drops the constraint. Among equal errors the one of least distortion is returned.
+        A level inf drops the constraint. Among equal errors the one of least distortion is returned.
 
         Examples
         --------

@@ -58,19 +58,27 @@ def three_classes() -> CDPProblem:
 
 
 def binary_conflict() -> CDPProblem:
-    """Binary toy whose three criteria conflict: classifier, distortion and perception ask for different outputs.
+    """Binary toy whose three criteria conflict: each asks for another output law, and both levels have a price.
 
-    X is a biased bit seen through a binary symmetric channel; the predefined classifier takes the symbol for the
-    class, which is right only mostly. Least Hamming distortion maps everything to the likelier symbol, perception
-    wants the source's frequencies back, and the classes want the rarer symbol more often than both.
+    X is a biased bit (25% ones) behind a binary symmetric channel. The predefined classifier was made for the opposite
+    polarity: it takes 0 for the class that is rich in ones. So the least error inverts the observation (60% ones), the
+    least Hamming distortion answers 0 throughout, and perception wants the 25% ones of the source back.
 
-    >>> binary_conflict().discretize().shape
-    (2, 2)
+    A classifier of the right polarity would not do. On two letters error = constant + b distortion + c P(Xhat = 1) for
+    every channel, with b > 0 exactly when the polarity is right; less distortion is then less error, and the two levels
+    never bind together. Here b = -8/15, the price of distortion wherever they do.
+
+    Examples
+    --------
+    >>> from cdp_toy import solve
+    >>> point = solve(binary_conflict().discretize(), max_distortion=0.3, max_perception=0.05)
+    >>> print(f"{point.upper_bound:.4f} {point.price_distortion:.3f} {point.price_perception:.3f}")
+    0.5086 0.533 0.259
     """
     return CDPProblem(
-        source=TableSource(priors=[0.5, 0.5], p_x_given_class=[[0.95, 0.05], [0.55, 0.45]]),  # type: ignore[arg-type]
+        source=TableSource(priors=[0.5, 0.5], p_x_given_class=[[0.95, 0.05], [0.55, 0.45]]),
         degradation=binary_symmetric(0.3),
-        classifier=TableClassifier([0, 1]),
+        classifier=TableClassifier([1, 0]),
         distortion="hamming",
         name="binary_conflict",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cdp_toy.classifiers import BayesClassifier, TableClassifier, ThresholdClassifier
 from cdp_toy.degradations import AdditiveGaussian, TableDegradation
@@ -13,7 +14,7 @@ from cdp_toy.distortions import Distortion, distortion_from
 from cdp_toy.errors import InputError
 from cdp_toy.perceptions import FDivergence, perception_from
 from cdp_toy.sources import GaussianMixture, TableSource
-from cdp_toy.validation import Array, finite_array
+from cdp_toy.validation import Array, class_indices, finite_array
 
 if TYPE_CHECKING:
     from cdp_toy.finite import DiscreteProblem
@@ -90,7 +91,7 @@ class CDPProblem:
         n_classes = self.source.n_classes
         object.__setattr__(self, "class_cost", checked_class_cost(self.class_cost, n_classes))
         if not isinstance(self.classifier, BayesClassifier):
-            check_classes(np.asarray(self.classifier.classes), n_classes)
+            check_classes(self.classifier.classes, n_classes)
 
     def discretize(
         self,
@@ -115,11 +116,10 @@ def checked_class_cost(class_cost: Array | None, n_classes: int) -> Array:
     return cost
 
 
-def check_classes(classes: Array, n_classes: int) -> None:
-    """Refuse class indices outside 0 .. K - 1."""
-    bad = np.flatnonzero((classes < 0) | (classes >= n_classes))
-    if len(bad):
-        raise InputError(
-            f"the classifier names class {int(classes[bad[0]])} (entry {int(bad[0])}), "
-            f"but the source has classes 0 .. {n_classes - 1}"
-        )
+def check_classes(classes: ArrayLike, n_classes: int) -> None:
+    """Refuse class indices that are not whole or lie outside of 0 .. K - 1."""
+    for k, index in enumerate(class_indices(classes, "the classifier")):
+        if not 0 <= index < n_classes:
+            raise InputError(
+                f"the classifier names class {index} (entry {k}), but the source has classes 0 .. {n_classes - 1}"
+            )

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-import cdp_toy
-from cdp_toy import presets, theorems
+from cdp_toy import __version__, presets, theorems
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.linear import LinearDenoiserFamily, linear_denoiser
-from cdp_toy.point import Status
+from cdp_toy.point import Point, Status
 from cdp_toy.published import compare
 from cdp_toy.scan import Journal, Row, all_points, distortion_fractions, perception_levels, scan_row
 from cdp_toy.summaries import table_text, write_csv
@@ -77,7 +76,7 @@ def reproduce(
     families = {name: linear_denoiser(presets.paper_toy(t)) for name, t in THRESHOLDS.items()}
     written = _paper_figures(out, families["Bayes threshold for X"], say)
 
-    settings = {"version": cdp_toy.__version__, "n": n, "levels": levels, "points": points, "tol": SCAN_TOL}
+    settings = {"version": __version__, "n": n, "levels": levels, "points": points, "tol": SCAN_TOL}
     if fresh:
         (out / "rows.jsonl").unlink(missing_ok=True)
     journal = Journal(out / "rows.jsonl", settings)
@@ -122,9 +121,7 @@ def _scan(
         known = [row.max_perception for row in journal.of(name)]
         if len(known) < levels:
             wanted += [
-                (name, p)
-                for p in perception_levels(grid, levels, LEAST_PERCEPTION, MOST_PERCEPTION)
-                if p not in known
+                (name, p) for p in perception_levels(grid, levels, LEAST_PERCEPTION, MOST_PERCEPTION) if p not in known
             ]
     if not wanted:
         say(f"\nexact surfaces: all rows found in {journal.path}; nothing to solve")
@@ -182,7 +179,7 @@ def _tables(
             total = sum(len(row.points) for row in rows)
             best = sum(p.status is Status.OPTIMAL for p in feasible)
             say(f"  {done} of {total} points certified to 1e-6 or better; {best} OPTIMAL at {SCAN_TOL:.0e}")
-        d, p = np.linspace(0.667, 0.75, 42), np.linspace(0.0065, 0.4, 42)
+        d, p = np.linspace(0.667, 0.75, 15), np.linspace(0.0065, 0.4, 15)
         checks = (theorems.family_non_increasing, theorems.family_convex)
         verdicts += [
             [name, "linear family", *_verdict_line(check(family.best_error_rate, d, p, 1e-11))] for check in checks
@@ -203,7 +200,7 @@ def _boundary_line(row: Row) -> list[object]:
     return [row.max_perception, least.upper, f"{least.upper - least.lower:.0e}", *ends]
 
 
-def _point_line(point: cdp_toy.Point, family: LinearDenoiserFamily) -> list[object]:
+def _point_line(point: Point, family: LinearDenoiserFamily) -> list[object]:
     linear = float(family.best_error_rate(point.max_distortion, point.max_perception))
     return [
         point.max_perception,

@@ -20,8 +20,8 @@ from cdp_toy.solving import solve
 
 __all__ = ["Interval", "Journal", "Row", "distortion_fractions", "perception_levels", "scan_row"]
 
-#: A row whose non-flat strip is narrower than this [distortion units] shows nothing on a plot.
-NARROWEST_STRIP = 2e-4
+#: A row whose non-flat strip is narrower than this [distortion units] shows nothing on a plot 0.1 wide.
+NARROWEST_STRIP = 5e-4
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,11 @@ class Solution(Point):
             if np.any((rows != values.ravel()) | (rows < 0) | (rows >= self.problem.n_y)):
                 raise InputError(f"observations of this problem are letters 0 .. {self.problem.n_y - 1}")
         draws = rng.random(len(rows)) * cumulative[rows, -1]
-        letters = np.minimum((cumulative[rows] <= draws[:, None]).sum(axis=1), self.problem.n_x - 1)
+        letters = np.empty(len(rows), dtype=int)
+        for row in np.unique(rows):  # row by row: one table of (draws, letters) would be too large
+            mine = rows == row
+            letters[mine] = np.searchsorted(cumulative[row], draws[mine], side="right")
+        letters = np.minimum(letters, self.problem.n_x - 1)
         if self.problem.kind == "cells" and grid is not None:
             out = grid.source.sample_cells(grid.x_edges[letters], grid.x_edges[letters + 1], rng)
         elif self.problem.kind == "points" and self.problem.x_values is not None:

@@ -102,7 +102,7 @@ def solve(
     anchor = next((a for a in cheap_anchors(program) if a.violation <= 0), None) if limit_p >= 0 else None
     if anchor is None and boundary is None:
         boundary = min_distortion(problem, limit_p)
-    if anchor is None and boundary is not None and boundary.lower > limit_d + FEASIBILITY_TOL:
+    if anchor is None and boundary is not None and (limit_p < 0 or boundary.lower > limit_d + FEASIBILITY_TOL):
         return _infeasible(problem, limit_d, limit_p, boundary, on_infeasible)
 
     def anchors() -> Iterator[Evaluation]:

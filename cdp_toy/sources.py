@@ -1,17 +1,19 @@
 """Sources: what X is, class by class, with exact integrals over cells.
 
 A continuous source offers `cell_integrals(edges, noise_std)`: for Y = X + N(0, noise_std^2) and each class c the mass
-P(Y in cell | c) and the moments E[X; Y in cell | c], E[X^2; Y in cell | c]. Noise 0 gives the integrals of X itself.
+P(Y in cell | c) and the moments E[X; Y in cell | c], E[X^2; Y in cell | c], about 0 or about a centre for each cell.
+Noise 0 gives the integrals of X itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, ndtr, ndtri_exp
 
 from cdp_toy.errors import InputError
@@ -21,7 +23,7 @@ __all__ = ["CellIntegrals", "GaussianMixture", "TableSource"]
 
 
 class CellIntegrals(NamedTuple):
-    """Mass and first two moments of X over cells, per class; each of shape (K, n)."""
+    """Mass and first two moments of X - centre over cells, per class; each of shape (K, n)."""
 
     mass: Array
     first: Array
@@ -37,22 +39,24 @@ class Component(NamedTuple):
     std: float
 
 
-def _nested(value: float | Sequence[float] | Sequence[Sequence[float]], shape: Sequence[int], name: str) -> tuple[
-    tuple[float, ...], ...
-]:
-    """Broadcast a scalar, one number per class, or one row per class to a tuple of rows."""
-    if np.isscalar(value):
-        return tuple((float(value),) * k for k in shape)  # type: ignore[arg-type]
-    rows = list(value)  # type: ignore[arg-type]
-    if len(rows) != len(shape):
-        raise InputError(f"{name} has {len(rows)} entries for {len(shape)} classes; give one entry (or row) per class")
-    out = []
-    for c, (row, k) in enumerate(zip(rows, shape, strict=True)):
-        numbers = tuple(float(r) for r in ((row,) * k if np.isscalar(row) else row))  # type: ignore[union-attr]
-        if len(numbers) != k:
-            raise InputError(f"{name}, class {c}: {len(numbers)} numbers for {k} components")
-        out.append(numbers)
-    return tuple(out)
+#: one number for every class, or one row of numbers (a number per component)
+PerClass = Sequence[float | Sequence[float] | Array] | Array
+
+
+def _rows(value: float | PerClass, name: str, sizes: Sequence[int]) -> tuple[tuple[float, ...], ...]:
+    """One row per class, of the given sizes; a scalar stands for every component it could belong to."""
+    entries = list(value) if isinstance(value, Iterable) else [value] * len(sizes)
+    if len(entries) != len(sizes):
+        raise InputError(
+            f"{name} has {len(entries)} entries for {len(sizes)} classes; give one entry (or row) per class"
+        )
+    rows = []
+    for c, (entry, size) in enumerate(zip(entries, sizes, strict=True)):
+        row = finite_array(list(entry) if isinstance(entry, Iterable) else [entry] * size, f"{name}, class {c}", 1)
+        if len(row) != size:
+            raise InputError(f"{name}, class {c}: {len(row)} numbers for {size} components")
+        rows.append(tuple(row.tolist()))
+    return tuple(rows)
 
 
 @dataclass(frozen=True)
@@ -93,33 +97,29 @@ class GaussianMixture:
 
     def __init__(
         self,
-        priors: Sequence[float],
-        means: Sequence[float] | Sequence[Sequence[float]],
-        stds: float | Sequence[float] | Sequence[Sequence[float]] = 1.0,
-        weights: Sequence[Sequence[float]] | None = None,
+        priors: Sequence[float] | Array,
+        means: PerClass,
+        stds: float | PerClass = 1.0,
+        weights: PerClass | None = None,
     ) -> None:
-        check_probabilities(priors, "priors", 1)
-        n_classes = len(priors)
-        if len(means) != n_classes:
-            raise InputError(f"means has {len(means)} entries for {n_classes} priors; give one entry (or row) per class")
-        shape = [1 if np.isscalar(m) else len(m) for m in means]  # type: ignore[arg-type]
-        mean_rows = _nested(means, shape, "means")
-        std_rows = _nested(stds, shape, "stds")
-        for c in range(n_classes):
-            finite_array(mean_rows[c], f"means, class {c}", 1)
-            if not np.all(finite_array(std_rows[c], f"stds, class {c}", 1) > 0):
-                raise InputError(f"stds must be positive; class {c} has {std_rows[c]}")
-        rows = None if weights is None else _nested(weights, shape, "weights")
-        if rows is not None:
-            for c, row in enumerate(rows):
-                check_probabilities(row, f"weights of class {c}", 1)
-        for field, value in (
-            ("priors", tuple(float(p) for p in priors)),
-            ("means", mean_rows),
-            ("stds", std_rows),
-            ("weights", rows),
-        ):
-            object.__setattr__(self, field, value)
+        checked = tuple(check_probabilities(priors, "priors", 1).tolist())
+        if not isinstance(means, Iterable) or len(means) != len(checked):
+            found = f"has {len(means)} entries" if isinstance(means, Iterable) else f"is {means!r}"
+            raise InputError(f"means {found} for {len(checked)} priors; give one entry (or row) per class")
+        sizes = [len(row) if isinstance(row, Sized) else 1 for row in means]
+        if 0 in sizes:
+            raise InputError(f"means, class {sizes.index(0)}: the row is empty; a class needs at least one component")
+        mean_rows, std_rows = _rows(means, "means", sizes), _rows(stds, "stds", sizes)
+        for c, row in enumerate(std_rows):
+            if min(row) <= 0:
+                raise InputError(f"stds must be positive; class {c} has {row}")
+        weight_rows = None if weights is None else _rows(weights, "weights", sizes)
+        for c, row in enumerate(weight_rows or ()):
+            check_probabilities(row, f"weights of class {c}", 1)
+        object.__setattr__(self, "priors", checked)
+        object.__setattr__(self, "means", mean_rows)
+        object.__setattr__(self, "stds", std_rows)
+        object.__setattr__(self, "weights", weight_rows)
 
     @property
     def n_classes(self) -> int:
@@ -155,8 +155,8 @@ class GaussianMixture:
                 out[c] = np.logaddexp(out[c], log_pdf)
         return out
 
-    def cell_integrals(self, edges: Sequence[float] | Array, noise_std: float = 0.0) -> CellIntegrals:
-        """Integrate 1, x and x^2 over the cells of Y = X + N(0, noise_std^2), for each class.
+    def cell_integrals(self, edges: ArrayLike, noise_std: float = 0.0, centre: ArrayLike = 0.0) -> CellIntegrals:
+        """Integrate 1, x - centre and (x - centre)^2 over the cells of Y = X + N(0, noise_std^2), for each class.
 
         With t^2 = s^2 + noise_std^2 and g = s^2/t^2, X given Y = y is N(m + g (y - m), s^2 (1 - g)), so everything
         is a truncated moment of Y. Masses are taken from the nearer tail, hence accurate in relative terms.
@@ -165,13 +165,15 @@ class GaussianMixture:
         ----------
         edges : array of n + 1 increasing numbers [units of x]
             May start with -inf and end with +inf.
+        centre : float or array of shape (n,) [units of x]
+            What moments are taken about. With the means of the cells, variances come without cancellation.
 
         Returns
         -------
         CellIntegrals
             Three arrays of shape (K, n).
         """
-        edges = np.asarray(edges, dtype=np.float64)
+        edges, centre = np.asarray(edges, dtype=np.float64), np.asarray(centre, dtype=np.float64)
         shape = (self.n_classes, len(edges) - 1)
         mass, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         for c, w, m, s in self.components:
@@ -180,8 +182,9 @@ class GaussianMixture:
             p, z1, z2 = truncated_normal_moments((edges - m) / t)
             e1, e2 = gain * t * z1, (gain * t) ** 2 * z2 + s**2 * (1 - gain) * p
             mass[c] += w * p
-            first[c] += w * (m * p + e1)
-            second[c] += w * (m**2 * p + 2 * m * e1 + e2)
+            offset = m - centre
+            first[c] += w * (offset * p + e1)
+            second[c] += w * (offset**2 * p + 2 * offset * e1 + e2)
         return CellIntegrals(mass, first, second)
 
     def sample_cells(self, low: Array, high: Array, rng: np.random.Generator) -> Array:
@@ -253,20 +256,19 @@ class TableSource:
 
     exact = True
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "priors", check_probabilities(self.priors, "priors", 1))
-        table = check_probabilities(self.p_x_given_class, "p_x_given_class", 2)
+    def __init__(self, priors: ArrayLike, p_x_given_class: ArrayLike, x_values: ArrayLike | None = None) -> None:
+        object.__setattr__(self, "priors", check_probabilities(priors, "priors", 1))
+        table = check_probabilities(p_x_given_class, "p_x_given_class", 2)
         object.__setattr__(self, "p_x_given_class", table)
         if len(table) != len(self.priors):
             raise InputError(f"p_x_given_class has {len(table)} rows for {len(self.priors)} priors; one row per class")
-        if self.x_values is not None:
-            values = finite_array(self.x_values, "x_values")
-            if values.ndim not in (1, 2) or len(values) != table.shape[1]:
-                raise InputError(
-                    f"x_values has shape {values.shape}; expected ({table.shape[1]},) or ({table.shape[1]}, dim), "
-                    "one value per column of p_x_given_class"
-                )
-            object.__setattr__(self, "x_values", values)
+        values = None if x_values is None else finite_array(x_values, "x_values")
+        if values is not None and (values.ndim not in (1, 2) or len(values) != table.shape[1]):
+            raise InputError(
+                f"x_values has shape {values.shape}; expected ({table.shape[1]},) or ({table.shape[1]}, dim), "
+                "one value per column of p_x_given_class"
+            )
+        object.__setattr__(self, "x_values", values)
 
     @property
     def n_classes(self) -> int:

@@ -10,9 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from cdp_toy.errors import InputError, MemoryRefusedError
 
-__all__ = ["Array", "check_level", "check_probabilities", "finite_array", "refuse_if_too_large"]
+__all__ = [
+    "Array",
+    "Mask",
+    "check_level",
+    "check_probabilities",
+    "class_indices",
+    "finite_array",
+    "refuse_if_too_large",
+]
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 #: How far probabilities given in double precision may miss one. Decimals such as .1 x 10 err by 1e-16 a term;
 #: anything above 1e-9 is a typing error, not rounding.
@@ -30,7 +39,7 @@ def finite_array(value: ArrayLike, name: str, ndim: int | None = None) -> Array:
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         where = tuple(int(k) for k in bad[0])
-        raise InputError(f"{name} must be finite; {name}{list(where)} is {array[where]}")
+        raise InputError(f"{name} must be finite; {name}{list(where) or ''} is {array[where]}")
     array.setflags(write=False)
     return array
 
@@ -44,17 +53,29 @@ def check_probabilities(value: ArrayLike, name: str, ndim: int) -> Array:
     if len(bad):
         where = tuple(int(k) for k in bad[0])
         raise InputError(f"{name} must not be negative; {name}{list(where)} is {array[where]}")
-    total = array.sum(axis=-1)
+    total = np.asarray(array.sum(axis=-1))
     off = np.argwhere(np.atleast_1d(np.abs(total - 1.0)) > SUM_TOLERANCE)
     if len(off):
         row = int(off[0][0])
         which = name if ndim == 1 else f"{name}, row {row},"
         raise InputError(
-            f"{which} must sum to 1; the sum is {np.atleast_1d(total)[row]:.12g}. Divide by the sum if these are weights."
+            f"{which} must sum to 1; the sum is {np.atleast_1d(total)[row]:.12g}. "
+            "Divide by the sum if these are weights."
         )
-    array = array / total[..., None]
-    array.setflags(write=False)
-    return array
+    normalized = np.asarray(array / total[..., None])
+    normalized.setflags(write=False)
+    return normalized
+
+
+def class_indices(value: ArrayLike, what: str) -> tuple[int, ...]:
+    """Return a row of whole numbers; which classes exist is the source's matter."""
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.full(1, np.nan)
+    if array.ndim != 1 or not np.all(np.isfinite(array)) or np.any(array != np.floor(array)):
+        raise InputError(f"{what} must be one row of class indices, whole numbers from 0 on; got {value!r}")
+    return tuple(int(k) for k in array)
 
 
 def check_level(value: float, name: str) -> float:

@@ -188,6 +188,27 @@ def test_a_class_without_prior_does_not_widen_the_grid() -> None:
     assert problem.discretize(n=41).shape == (41, 41)
 
 
+def test_variances_do_not_cancel_far_from_the_origin() -> None:
+    def grid(shift: float) -> cdp.DiscreteProblem:
+        source = cdp.GaussianMixture((0.7, 0.3), (shift - 1.0, shift + 1.0))
+        return cdp.CDPProblem(source, cdp.AdditiveGaussian(1.0), cdp.BayesClassifier()).discretize(n=201)
+
+    here, there = grid(0.0), grid(1e4)
+    # edges near 1e4 are rounded to 2e-12; moments about the origin would leave errors of 1e-8
+    assert_allclose(there.distortion_cost.variance_x, here.distortion_cost.variance_x, rtol=0, atol=4e-12)
+    assert_allclose(there.distortion_cost.variance_y, here.distortion_cost.variance_y, rtol=0, atol=4e-12)
+    assert_allclose(there.x_values - 1e4, here.x_values, rtol=0, atol=1e-11)
+    assert least_distortion(there) == pytest.approx(least_distortion(here), abs=1e-11)
+
+
+def test_one_cell_of_y_is_a_grid_too() -> None:
+    # bounds far from the source leave its whole mass in one tail
+    problem = cdp.CDPProblem(cdp.presets.paper_toy().source, cdp.Identity(), cdp.ThresholdClassifier(150.0))
+    grid = problem.discretize(n=21, bounds=(100.0, 200.0))
+    assert grid.distortion_cost.mean_y[:, 0] == pytest.approx([-0.4], abs=1e-15)
+    assert grid.distortion_cost.variance_y == pytest.approx([1.84], abs=1e-14)
+
+
 # tables
 
 
@@ -241,7 +262,7 @@ def test_a_presets_tables_are_those_of_from_tables() -> None:
     model = cdp.presets.binary_conflict()
     there = model.discretize()
     here = cdp.DiscreteProblem.from_tables(
-        [0.5, 0.5], [[0.95, 0.05], [0.55, 0.45]], [[0.7, 0.3], [0.3, 0.7]], [0, 1], distortion="hamming"
+        [0.5, 0.5], [[0.95, 0.05], [0.55, 0.45]], [[0.7, 0.3], [0.3, 0.7]], [1, 0], distortion="hamming"
     )
     assert there.kind == "tables"
     assert there.grid is None
@@ -249,6 +270,23 @@ def test_a_presets_tables_are_those_of_from_tables() -> None:
         for field in ("p_x", "p_y", "posterior", "decision_cost", "decision"):
             if hasattr(a, field):
                 assert_allclose(getattr(a, field), getattr(b, field), rtol=1e-15)
+
+
+def test_the_binary_conflict_is_one() -> None:
+    grid = cdp.presets.binary_conflict().discretize()
+    error, distortion = grid.error_cost.table(), grid.distortion_cost.table()
+    assert error.argmin(axis=1).tolist() == [1, 0]  # inverts the observation: P(Xhat = 1) = .6
+    assert distortion.argmin(axis=1).tolist() == [0, 0]
+    assert_allclose(grid.p_x, [0.75, 0.25], rtol=1e-15)  # neither is what perception wants
+    # error = constant + b distortion + c P(Xhat = 1), whatever the channel
+    b, c = np.linalg.solve(np.stack([np.diff(distortion)[:, 0], np.ones(2)], axis=1), np.diff(error)[:, 0])
+    assert b == pytest.approx(-8 / 15)
+    for max_distortion, max_perception in ((0.28, 0.05), (0.3, 0.01), (0.3, 0.1), (0.35, 0.01)):
+        point = cdp.solve(grid, max_distortion, max_perception)
+        ones = point.output_law[1]
+        assert point.price_distortion == pytest.approx(8 / 15, rel=1e-3)
+        # c dq/dP with P = KL(p || q), so dP/dq = (q - p) / (q (1 - q))
+        assert point.price_perception == pytest.approx(c * ones * (1 - ones) / (0.25 - ones), rel=1e-3)
 
 
 def test_letters_seen_through_gaussian_noise() -> None:
@@ -297,6 +335,16 @@ def test_an_output_class_that_no_letter_carries_is_out_of_reach() -> None:
         ({"n": 21, "n_y": 2}, "n_y = 2 is too small"),
         ({"n": 21.5}, "n must be a whole number, got 21.5"),
         ({"n": True}, "n must be a whole number, got True"),
+        ({"n": "a"}, "n must be a whole number, got 'a'"),
+        ({"n": math.nan}, "n must be a whole number, got nan"),
+        ({"n": math.inf}, "n must be a whole number, got inf"),
+        ({"n": [21]}, "n must be a whole number, got [21]"),
+        ({"n": 21, "n_y": "a"}, "n_y must be a whole number, got 'a'"),
+        ({"n": 21, "bounds": (0,)}, "bounds must be an interval (low, high) with low < high, got (0,)"),
+        ({"n": 21, "bounds": ()}, "bounds must be an interval (low, high) with low < high, got ()"),
+        ({"n": 21, "bounds": 3.0}, "bounds must be an interval (low, high) with low < high, got 3.0"),
+        ({"n": 21, "bounds": (0, 1, 2)}, "bounds must be an interval"),
+        ({"n": 21, "bounds": ("a", "b")}, "bounds must be an array of numbers"),
         ({"n": 21, "kind": "cell"}, "unknown kind 'cell'; did you mean 'cells'? Known: cells, points"),
         ({"n": 21, "kind": "point"}, "unknown kind 'point'; did you mean 'points'?"),
         ({"n": 21, "bounds": (5.0, -5.0)}, "bounds must be an interval (low, high) with low < high, got (5.0, -5.0)"),
@@ -375,6 +423,13 @@ def test_pieces_that_do_not_fit_are_refused() -> None:
         cdp.CDPProblem("normal", noise, cdp.BayesClassifier())
     with refused("class_cost has shape (3, 3); expected (2, 2), rows true classes"):
         cdp.CDPProblem(source, noise, cdp.BayesClassifier(), class_cost=np.ones((3, 3)))
+    with refused("the classifier names class -1 (entry 0)"):
+        cdp.CDPProblem(source, noise, cdp.ThresholdClassifier(0.0, [-1, 0]))
+    for odd in (None, 3.0, {"squared": 1}, [1.0, 2.0], [[1.0], [1.0, 2.0]], object):
+        with refused("distortion must be one of squared_error, hamming, or a table of numbers"):
+            cdp.CDPProblem(source, noise, cdp.BayesClassifier(), distortion=odd)
+    with refused("unknown perception '['kl']'; did you mean 'kl'?"):
+        cdp.CDPProblem(source, noise, cdp.BayesClassifier(), perception=["kl"])
     with refused("unknown distortion 'squared'; did you mean 'squared_error'?"):
         cdp.CDPProblem(source, noise, cdp.BayesClassifier(), distortion="squared")
 
@@ -405,6 +460,9 @@ GOOD = dict(
         ({"p_y_given_x": [[1, 0], [0, 1]]}, "p_y_given_x has 2 rows, p_x_given_class has 3 columns"),
         ({"p_y_given_x": [[0.9, 0.1]] * 2 + [[0.9, 0.2]]}, "p_y_given_x, row 2, must sum to 1; the sum is 1.1"),
         ({"classifier": [0, 1]}, "classifier has shape (2,); expected (3,), one class per output letter"),
+        ({"classifier": [0, 1, 0.5]}, "the classifier must be one row of class indices, whole numbers"),
+        ({"classifier": ["a", "b", "c"]}, "the classifier must be one row of class indices, whole numbers"),
+        ({"classifier": [0, 1, -1]}, "the classifier names class -1 (entry 2)"),
         ({"classifier": [0, 1, 2]}, "the classifier names class 2 (entry 2), but the source has classes 0 .. 1"),
         ({"distortion": np.ones((2, 3))}, "distortion has shape (2, 3); expected (3, 3), rows x, columns xhat"),
         ({"distortion": [[math.nan] * 3] * 3}, "distortion must be finite; distortion[0, 0] is nan"),

@@ -18,19 +18,19 @@ PACKAGE = ROOT / "cdp_toy"
 LAYERS = [
     ["errors"],
     ["validation"],
-    ["sources", "degradations", "perceptions", "costs"],
-    ["classifiers", "distortions"],
+    ["sources", "degradations", "perceptions", "costs", "sublevel_sets", "summaries"],
+    ["classifiers", "distortions", "mixture_divergence"],
     ["problem"],
-    ["presets", "finite"],
-    ["discretize"],
+    ["presets", "finite", "linear"],
+    ["discretize", "published"],
     ["point"],
+    ["solution"],
     ["certificates"],
-    ["solution", "edges"],
+    ["edges"],
     ["solvers"],
     ["boundary"],
     ["solving"],
-    ["theorems", "linear_denoiser", "published"],
-    ["tracing", "scan"],
+    ["theorems", "scan"],
     ["plotting", "figures"],
     ["reproduce"],
     ["cli"],
@@ -49,6 +49,16 @@ HEAVY = {
 
 LEVEL = {name: k for k, layer in enumerate(LAYERS) for name in layer}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def public_names() -> dict[str, str]:
+    """Home module of every name that `cdp_toy` offers."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    homes = next(n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "_HOME")
+    return dict(ast.literal_eval(homes))
+
+
+PUBLIC = public_names()
 
 
 def module_name(path: Path) -> str:
@@ -88,7 +98,7 @@ def test_imports_point_backwards(path: Path) -> None:
         if target.split(".")[0] != "cdp_toy" or target == "cdp_toy.__version__":
             continue
         assert target != "cdp_toy", f"{name} imports the whole package; name the module it needs"
-        used = target.split(".")[1]
+        used = PUBLIC.get(target.split(".")[1], target.split(".")[1])
         assert used in LEVEL, f"{name} imports {target}: no module in LAYERS"
         if used == home or (name, used, scope) in FORWARD_DELEGATES:
             continue
@@ -146,9 +156,7 @@ def test_everything_public_has_a_docstring(path: Path) -> None:
 
 
 def test_public_names_resolve_to_existing_modules() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
-    homes = next(n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "_HOME")
-    for name, home in ast.literal_eval(homes).items():
+    for name, home in PUBLIC.items():
         assert home in LEVEL, f"{name} is said to live in {home}, which has no place in LAYERS"
 
 

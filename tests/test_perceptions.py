@@ -86,7 +86,7 @@ def test_small_differences_keep_their_digits(name: str) -> None:
     # f(1 + x) is quadratic in x (TV: linear); the naive formulas return rounding noise here
     p, step = np.array([0.5, 0.5]), np.array([1.0, -1.0])
     divergence = CATALOGUE[name]
-    order = 1 if name == "tv" else 2
+    order = 1 if divergence.kinked else 2
     coarse, fine = (divergence.value(p, p + h * step) for h in (2.0**-20, 2.0**-30))
     assert_allclose(coarse / fine, 2.0 ** (10 * order), rtol=1e-5)
 
@@ -105,7 +105,8 @@ def test_missing_mass_and_letters_outside_of_the_source(name: str) -> None:
     divergence = CATALOGUE[name]
     p = np.array([0.6, 0.4, 0.0])
     misses, outside = np.array([1.0, 0.0, 0.0]), np.array([0.5, 0.4, 0.1])
-    assert math.isinf(divergence.value(p, misses)) == (name in ("kl", "chi2"))
+    expected = PERCEPTIONS[name](p, misses)
+    assert divergence.value(p, misses) == (expected if math.isinf(expected) else pytest.approx(expected, rel=1e-12))
     assert math.isinf(divergence.value(p, outside)) == math.isinf(divergence.slope_at_infinity)
     slope = divergence.generator(np.array([1e12]))[0] / 1e12
     limit = divergence.slope_at_infinity
@@ -244,3 +245,9 @@ def test_names_and_objects_are_accepted(name: str) -> None:
 def test_a_misspelt_name_gets_a_suggestion(wrong: str, meant: str) -> None:
     with pytest.raises(InputError, match=f"unknown perception '{wrong}'; did you mean '{meant}'"):
         perception_from(wrong)
+
+
+@pytest.mark.parametrize("odd", [["kl"], {"kl": 1}, None, 3.0, FDivergence])
+def test_what_is_neither_a_name_nor_a_perception_is_refused(odd: object) -> None:
+    with pytest.raises(InputError, match=r"unknown perception .*Known: kl, "):
+        perception_from(odd)

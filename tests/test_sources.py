@@ -74,6 +74,17 @@ def test_totals_are_those_of_the_class_laws(name: str, noise_std: float) -> None
 
 
 @sources
+@pytest.mark.parametrize("noise_std", [0.0, 0.6])
+def test_moments_about_a_centre_are_those_of_the_shifted_variable(name: str, noise_std: float) -> None:
+    source = SOURCES[name]()
+    centre = np.array([-3.0, -1.5, 0.0, 0.5, 1.0, 2.5])
+    plain, about = source.cell_integrals(EDGES, noise_std), source.cell_integrals(EDGES, noise_std, centre)
+    assert_allclose(about.mass, plain.mass, rtol=0)
+    assert_allclose(about.first, plain.first - centre * plain.mass, rtol=0, atol=1e-13)
+    assert_allclose(about.second, plain.second - 2 * centre * plain.first + centre**2 * plain.mass, rtol=0, atol=1e-12)
+
+
+@sources
 def test_splitting_a_cell_splits_its_integrals(name: str) -> None:
     source = SOURCES[name]()
     for coarse, fine in zip(source.cell_integrals(EDGES[::2], 0.3), source.cell_integrals(EDGES, 0.3), strict=True):
@@ -151,6 +162,13 @@ def test_bounds_reach_beyond_every_component() -> None:
         (dict(priors=(1,), means=((0, 1),), weights=((0.5, 0.4),)), "weights of class 0 must sum to 1; the sum is 0.9"),
         (dict(priors=(1,), means=((0, 1),), weights=((0.5,),)), "weights, class 0: 1 numbers for 2 components"),
         (dict(priors=(1,), means=((0, 1),), weights=((0.5, 0.5), (1,))), "weights has 2 entries for 1 classes"),
+        (dict(priors=(1,), means=((),)), "means, class 0: the row is empty; a class needs at least one component"),
+        (dict(priors=(0.5, 0.5), means=(0, [])), "means, class 1: the row is empty"),
+        (dict(priors=(1,), means=3.0), "means is 3.0 for 1 priors; give one entry (or row) per class"),
+        (dict(priors=(1,), means=("a",)), "means, class 0 must be an array of numbers"),
+        (dict(priors=(1,), means=(0,), stds="a"), "stds, class 0 must be an array of numbers"),
+        (dict(priors=(1,), means=(0,), stds=None), "stds, class 0 must be finite; stds, class 0[0] is nan"),
+        (dict(priors=(1,), means=((0, 1),), weights=((1.5, -0.5),)), "weights of class 0 must not be negative"),
     ],
 )
 def test_a_mixture_refuses(arguments: dict[str, object], message: str) -> None:
@@ -206,13 +224,13 @@ def test_binary_symmetric_channel() -> None:
 
 
 def test_degradations_refuse() -> None:
-    for std in (-1.0, math.nan, INF):
-        with refused(f"the noise standard deviation must be finite and not negative, got {std}"):
+    for std in (-1.0, math.nan, INF, "a", None):
+        with refused(f"the noise standard deviation must be a finite number, not negative; got {std!r}"):
             cdp.AdditiveGaussian(std)
     with refused("Identity takes no noise"):
         cdp.Identity(1.0)
-    for crossover in (-0.1, 1.1, math.nan):
-        with refused(f"crossover must lie in [0, 1], got {crossover}"):
+    for crossover in (-0.1, 1.1, math.nan, "a"):
+        with refused(f"crossover must be a number in [0, 1], got {crossover!r}"):
             cdp.binary_symmetric(crossover)
     with refused("p_y_given_x, row 0, must sum to 1; the sum is 1.5"):
         cdp.TableDegradation([[1.0, 0.5], [0.0, 1.0]])
@@ -287,8 +305,15 @@ def test_classifiers_refuse() -> None:
     for thresholds in ([1.0, 0.0], [1.0, 1.0]):
         with refused(f"thresholds must increase strictly, got {thresholds}"):
             cdp.ThresholdClassifier(thresholds)
-    with refused("thresholds must be finite; thresholds[0] is nan"):
+    with refused("thresholds must be finite; thresholds is nan"):
         cdp.ThresholdClassifier(math.nan)
+    with refused("thresholds must be an array of numbers"):
+        cdp.ThresholdClassifier("a")
+    with refused("thresholds must have 1 axis/axes, it has shape (1, 2)"):
+        cdp.ThresholdClassifier([[0.0, 1.0]])
+    for classes in ([0, 0.5], [0, math.nan], ["a", "b"], 1):
+        with refused("classes of thresholds must be one row of class indices, whole numbers"):
+            cdp.ThresholdClassifier(0.0, classes=classes)
     with refused("2 thresholds need 3 classes, got 2"):
         cdp.ThresholdClassifier([0.0, 1.0], classes=[0, 1])
     with refused("a threshold classifier needs one-dimensional x_values"):
@@ -297,6 +322,6 @@ def test_classifiers_refuse() -> None:
         cdp.TableClassifier([0, 1]).regions(line, None)
     with refused("the classifier names 3 letters, the source has 2"):
         cdp.TableClassifier([0, 0, 0]).letters(table, None)
-    for classes in ([[0, 1]], [0, 0.5], [0, math.nan]):
+    for classes in ([[0, 1]], [0, 0.5], [0, math.nan], [0, INF], ["a", "b"], [[0], [0, 1]], None):
         with refused("a classifier table must be one row of class indices"):
             cdp.TableClassifier(classes)

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cdp_toy.certificates import DualBound, Evaluation, Program, channel_of, dual_bound, evaluate, mixed_to_feasible
+from cdp_toy.certificates import (
+    DualBound,
+    Evaluation,
+    Program,
+    channel_of,
+    dual_bound,
+    evaluate,
+    fed,
+    mixed_to_feasible,
+)
 from cdp_toy.costs import PricedCost
 from cdp_toy.edges import Hint, cheap_anchors, without_perception
 from cdp_toy.solvers import reference, transport
@@ -17,8 +26,9 @@ from cdp_toy.validation import Array
 
 __all__ = ["Certified", "certify"]
 
-#: A hint that overshoots a level by more than this is noise; tightening by it would change the problem.
-LARGEST_TIGHTENING = 1e-6
+#: A hint that overshoots a level by more than this much, or this share of the perception level, is noise: tightening
+#: by it would change the problem. (chi2 = 50 with a letter that wants 5e-8 of mass is overshot by a few per cent.)
+LARGEST_TIGHTENING, LARGEST_SHARE = 1e-6, 0.1
 
 #: Scalarized programs tried in the search for the price of a distortion level. Regula falsi on the toy needs 5 to 10.
 MOST_PRICES = 14
@@ -78,13 +88,22 @@ class _State:
         if hint.joint is None:
             return
         found = evaluate(self.program, channel_of(self.program, hint.joint))
-        over = (found.distortion - self.program.max_distortion, found.perception - self.program.max_perception)
-        small = [1.5 * v if 0 < v <= LARGEST_TIGHTENING else 0.0 for v in over]
+        candidates = [found]
+        if not found.feasible:
+            candidates = [found, fed(self.program, found, bound.price_distortion, bound.potential)]
+        # what a feasible-perception version still overshoots is what the next hint should leave room for
+        over = (
+            candidates[-1].distortion - self.program.max_distortion,
+            found.perception - self.program.max_perception,
+        )
+        most = (LARGEST_TIGHTENING, max(LARGEST_TIGHTENING, LARGEST_SHARE * self.program.max_perception))
+        small = [1.5 * v if 0 < v <= m else 0.0 for v, m in zip(over, most, strict=True)]
         self.tightening = (small[0], small[1])
         if not found.feasible and self.anchor is not None:
-            found = mixed_to_feasible(self.program, found, self.anchor)
-        if found.feasible and (self.best is None or found.objective < self.best.objective):
-            self.best, self.label = found, hint.solver
+            candidates += [mixed_to_feasible(self.program, c, self.anchor) for c in candidates]
+        for candidate in candidates:
+            if candidate.feasible and (self.best is None or candidate.objective < self.best.objective):
+                self.best, self.label = candidate, hint.solver
 
 
 def certify(
@@ -124,6 +143,10 @@ def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float) -
     yield without_perception(program)
     if math.isinf(program.max_perception):
         return
+    if state.tightening[0] > 0:
+        yield without_perception(
+            dataclasses.replace(program, max_distortion=program.max_distortion - state.tightening[0])
+        )
     if program.max_perception == 0:
         yield transport.hint(program)
         return

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from cdp_toy.certificates import Program
+from cdp_toy.certificates import Program, dual_bound
 from cdp_toy.edges import Hint
 from cdp_toy.validation import Array, refuse_if_too_large
 
@@ -133,28 +133,20 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
         return None
     joint = np.zeros(problem.shape)
     joint[keep[rows], columns] = x.value * weight
-    potential = np.full(problem.n_x, np.nan)
-    potential[inside] = np.asarray(output[0].dual_value) / column_scale[inside]
-    if outside is not None:
-        potential[~inside] = np.asarray(output[1].dual_value)
     price = float(np.asarray(constraints[-1].dual_value).ravel()[0]) if limited else 0.0
-    return Hint(joint, price, _oriented(program, joint, price, potential), setting.label)
+    potential = np.zeros((2, problem.n_x))
+    potential[0, inside] = np.asarray(output[0].dual_value) / column_scale[inside]
+    if outside is not None:
+        potential[1, ~inside] = np.asarray(output[1].dual_value)
+    return Hint(joint, price, _oriented(program, price, potential), setting.label)
 
 
-def _oriented(program: Program, joint: Array, price: float, potential: Array) -> Array:
-    """Potential with the sign that complements the joint law.
+def _oriented(program: Program, price: float, parts: Array) -> Array:
+    """Potential from the multipliers of two blocks of equalities, each up to its sign.
 
     The sign of an equality's multiplier depends on how CVXPY rewrites the constraint: A x == B r came back with
-    either sign in version 1.9. Optimal mass sits where objective + price d - v is least in its row; keep that sign.
+    either sign in version 1.9, and two blocks of one problem with opposite ones. The proven bound decides.
     """
-    support = program.support()
-    mass = np.where(support, np.maximum(joint, 0.0), 0.0)
-    cost = program.priced_cost(price)
-    v = np.nan_to_num(potential, nan=0.0)
-
-    def waste(sign: float) -> float:
-        reduced = cost - sign * v
-        excess = np.where(support, reduced - reduced.min(axis=1, keepdims=True), 0.0)
-        return float((mass * excess).sum())
-
-    return potential if waste(1.0) <= waste(-1.0) else -potential
+    signs = [(a, b) for a in (1.0, -1.0) for b in ((1.0, -1.0) if parts[1].any() else (1.0,))]
+    candidates = [a * parts[0] + b * parts[1] for a, b in signs]
+    return max(candidates, key=lambda v: dual_bound(program, price, v).value)

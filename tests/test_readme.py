@@ -1,0 +1,36 @@
+"""The README is run: its Python lines here, its first shell block by hand, its second by the test command itself."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_ten_lines_run_and_print_bounds() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    assert "OPTIMAL" in printed.getvalue()
+    assert "lower bound" in printed.getvalue()
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+
+
+def test_quick_start_has_two_blocks_that_make_their_own_environment() -> None:
+    quick = README.split("## Quick start")[1].split("\n## ")[0]
+    blocks = re.findall(r"```bash\n(.*?)```", quick, flags=re.DOTALL)
+    assert len(blocks) == 2
+    assert all(block.startswith("python3 -m venv .venv\n") for block in blocks)
+    assert "cdp-toy reproduce" in blocks[0]
+    assert "pytest" in blocks[1]
+
+
+def test_links_of_readme_and_docs_lead_somewhere() -> None:
+    root = Path(__file__).parents[1]
+    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
