@@ -145,7 +145,14 @@ def figure_2(family: LinearDenoiserFamily) -> Figure:
         solid.plot_surface(
             *np.meshgrid(p, d), surface, cmap="cividis", rcount=60, ccount=64, linewidth=0, antialiased=False
         )
-        solid.set(xticks=(0, 0.1, 0.2, 0.3, 0.4), yticks=(0.67, 0.69, 0.71, 0.73, 0.75))
+        corners = load("fig2a_corners")
+        solid.scatter(
+            corners["P"], corners["D"], corners["C"], facecolors="none", edgecolors=ACCENT, label="published corners"
+        )
+        solid.legend(loc="upper left", bbox_to_anchor=(0.0, 0.98))
+        solid.set(
+            xticks=(0, 0.1, 0.2, 0.3, 0.4), yticks=(0.67, 0.69, 0.71, 0.73, 0.75), zticks=(0.204, 0.206, 0.208, 0.21)
+        )
         solid.set_title("(a) $C(D, P)$ of the linear family")
         solid.set_xlabel("perception $P$ (nats)", labelpad=2)
         solid.set_ylabel("distortion $D$ (squared units)", labelpad=4)
@@ -237,6 +244,9 @@ def _planes(figure: Figure, left: Axes, right: Axes, surface: ExactSurface, n: i
         axes.set_title(f"{surface.title}\n{title}")
     for row in rows:
         left.plot([q.max_distortion for q in row.points], [row.max_perception] * len(row.points), "w.", ms=2)
+    left.text(
+        0.97, 0.93, "floor: $C$ = Bayes error of $Y$", transform=left.transAxes, color="white", ha="right", fontsize=8
+    )
     bar = figure.colorbar(image, ax=[left, right], pad=0.01, aspect=28, format="%.4f")
     bar.set_label("error rate $C$")
     right.text(0.97, 0.2, "no linear\ndenoiser", transform=right.transAxes, fontsize=8, ha="right")
