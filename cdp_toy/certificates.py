@@ -123,7 +123,7 @@ def dual_bound(program: Program, price_distortion: float, potential: Array) -> D
     last = perception.dual_term(problem.p_x, v, program.max_perception)
     paid = lam * program.max_distortion if lam > 0 else 0.0
     size = float(weight @ np.abs(row_minima)) + abs(paid) + abs(last.value) + float(np.ptp(v))
-    value = float(weight @ row_minima) - paid + last.value - 16 * np.finfo(float).eps * size
+    value = float(weight @ row_minima) - paid + last.value - 16 * float(np.finfo(float).eps) * size
     return DualBound(value, lam, last.price, v)
 
 

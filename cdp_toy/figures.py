@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from cdp_toy.linear import LinearDenoiserFamily
 from cdp_toy.published import load
@@ -21,7 +19,6 @@ from cdp_toy.validation import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["ExactSurface", "figure_1", "figure_2", "figure_3", "row_values", "save"]
 
@@ -51,19 +48,19 @@ class ExactSurface:
 
 
 def row_values(row: Row, distortion: Array, floor: float) -> Array:
-    """Upper bounds on C along one row of a scan; NaN below D_min.
+    """What to draw of C along one row of a scan; NaN below D_min.
 
     C is convex and non-increasing in D, so chords between achieved values are upper bounds, and so is the last value
-    to the right of it; from D_flat on the floor is exact.
+    to the right of it; from D_flat on the floor is exact. Left of the first point only its supporting hyperplane is
+    known, a lower bound, and that is drawn there.
     """
     solved = [p for p in row.points if math.isfinite(p.upper_bound)]
+    if not solved:
+        return np.full(distortion.shape, np.nan)
     d = np.array([p.max_distortion for p in solved])
     c = np.array([p.upper_bound for p in solved])
-    values = np.interp(distortion, d, c)
-    # between D_min and the first point only the first point's hyperplane is known: a lower bound, drawn as such
-    first = solved[0].hyperplane
-    left = np.array([first.at(float(x), row.max_perception) for x in distortion])
-    values = np.where(distortion < d[0], left, values)
+    plane = np.array([solved[0].hyperplane.at(float(x), row.max_perception) for x in distortion])
+    values = np.where(distortion < d[0], plane, np.interp(distortion, d, c))
     if row.flat_distortion is not None:
         values = np.where(distortion >= row.flat_distortion.upper, floor, values)
     return np.where(distortion >= row.min_distortion.upper, values, np.nan)
@@ -71,8 +68,9 @@ def row_values(row: Row, distortion: Array, floor: float) -> Array:
 
 def figure_1(family: LinearDenoiserFamily) -> Figure:
     """Densities of X and .8 Y with the threshold, and the three criteria against a (the paper's Figure 1)."""
-    with plt.rc_context(STYLE):
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.1), layout="constrained")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(10.2, 3.1), layout="constrained")
+        left, middle, right = figure.subplots(1, 3)
         x = np.linspace(-4, 4, 401)
         source = family.source
         densities = (
@@ -136,8 +134,8 @@ def _criteria(axes: Axes, family: LinearDenoiserFamily) -> None:
 
 def figure_2(family: LinearDenoiserFamily) -> Figure:
     """Surface and profiles of the linear family (the paper's Figure 2)."""
-    with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(10.2, 3.6), layout="constrained")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(10.2, 3.6), layout="constrained")
         grid = figure.add_gridspec(1, 3, width_ratios=(1.25, 1, 1))
         solid: Any = figure.add_subplot(grid[0], projection="3d")
         d, p = np.linspace(0.667, 0.75, 60), np.geomspace(0.006, 0.4, 64)
@@ -154,9 +152,10 @@ def figure_2(family: LinearDenoiserFamily) -> Figure:
             xticks=(0, 0.1, 0.2, 0.3, 0.4), yticks=(0.67, 0.69, 0.71, 0.73, 0.75), zticks=(0.204, 0.206, 0.208, 0.21)
         )
         solid.set_title("(a) $C(D, P)$ of the linear family")
-        solid.set_xlabel("perception $P$ (nats)", labelpad=2)
+        solid.set_xlabel("perception $P$ (nats)", labelpad=6)
         solid.set_ylabel("distortion $D$ (squared units)", labelpad=4)
-        solid.set_zlabel("error rate $C$", labelpad=5)
+        solid.zaxis.set_rotate_label(False)
+        solid.set_zlabel("error rate $C$", labelpad=5, rotation=90)
         solid.tick_params(labelsize=7)
         solid.view_init(elev=24, azim=38)
         solid.set_box_aspect(None, zoom=0.8)
@@ -185,11 +184,18 @@ def _profiles(axes: Axes, family: LinearDenoiserFamily, along: str) -> None:
         axes.plot(x, curve, line, color=colour, label=label)
     plateau = np.array(["plateau" in word for word in table.words["curve"]])
     x_seen, c_seen = table[column], table["C"]
-    axes.plot(x_seen[~plateau][::4], c_seen[~plateau][::4], "o", ms=3.2, mfc="none", mec=ACCENT, label="published")
+    axes.plot(
+        x_seen[~plateau][::4],
+        c_seen[~plateau][::4],
+        "o",
+        ms=3.2,
+        mfc="none",
+        mec=ACCENT,
+        label="published (same order)",
+    )
     for start in np.flatnonzero(plateau)[::2]:  # plateaus are published as their two ends
-        axes.plot(
-            x_seen[start : start + 2], c_seen[start : start + 2], "o:", ms=3.2, mfc="none", mec=ACCENT, color=ACCENT
-        )
+        ends = slice(start, start + 2)
+        axes.plot(x_seen[ends], c_seen[ends], "o:", ms=3.2, mfc="none", mec=ACCENT, color=ACCENT)
     axes.set_ylabel("error rate $C$")
     axes.set_ylim(0.2038, 0.2125)
     axes.legend(loc="upper right")
@@ -197,10 +203,9 @@ def _profiles(axes: Axes, family: LinearDenoiserFamily, along: str) -> None:
 
 def figure_3(surfaces: Sequence[ExactSurface], n: int) -> Figure:
     """Exact surface over all channels beside the linear family, one line of panels for each classifier."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            len(surfaces), 3, figsize=(10.6, 3.5 * len(surfaces)), layout="constrained", squeeze=False
-        )
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(10.6, 3.5 * len(surfaces)), layout="constrained")
+        axes = figure.subplots(len(surfaces), 3, squeeze=False)
         for panels, surface in zip(axes, surfaces, strict=True):
             _planes(figure, panels[0], panels[1], surface, n)
             _slices(panels[2], surface)
@@ -288,9 +293,9 @@ def _slices(axes: Axes, surface: ExactSurface) -> None:
 
 
 def save(figure: Figure, out: Path, name: str) -> list[Path]:
-    """Write a figure as PDF and PNG, and close it."""
+    """Write a figure as PDF and PNG."""
     paths = [out / f"{name}.pdf", out / f"{name}.png"]
-    figure.savefig(paths[0], metadata={"CreationDate": None})
-    figure.savefig(paths[1], dpi=160)
-    plt.close(figure)
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(paths[0], metadata={"CreationDate": None})
+        figure.savefig(paths[1], dpi=160)
     return paths

@@ -126,7 +126,6 @@ def test_figures_draw_what_they_are_given() -> None:
     assert float(mse[np.argmin(np.abs(np.asarray(a) - 0.5))]) == pytest.approx(0.75, abs=1e-9)
     for axes in figure.axes:
         assert axes.get_ylabel()
-    figures.plt.close(figure)
 
 
 def test_infeasible_points_are_left_out_of_claims() -> None:
