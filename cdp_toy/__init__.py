@@ -5,6 +5,7 @@ Everything below is loaded on first use, so that ``import cdp_toy`` stays light.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import Any
 
@@ -47,7 +48,9 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"cdp_toy.{name}")
     else:
-        raise AttributeError(f"module 'cdp_toy' has no attribute {name!r}")
+        close = difflib.get_close_matches(name, __all__, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise AttributeError(f"module 'cdp_toy' has no attribute {name!r}{hint}")
     globals()[name] = value
     return value
 

@@ -92,6 +92,8 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
     cost = np.where(used, problem.error_cost.decision_cost, np.inf)
     allowed = cost <= cost.min(axis=1, keepdims=True) + TIE
     program = Program(problem, problem.distortion_cost, max_perception=level, allowed=allowed)
+    if not program.support().any(axis=1).all():
+        return None  # some observation has no error-optimal letter that mass may reach
     least = next(cheap_anchors(program))  # the class-wise source law: least perception of any error-optimal channel
     if not least.feasible:
         return None
@@ -99,12 +101,12 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
 
 
 def _bracket(program: Program, tol: float) -> Bracket:
-    certified = certify(program, tol)
+    certified = certify(program, tol * program.distortion_scale)
     witness = None if certified.best is None else certified.best.channel
     bound = certified.bound
     return Bracket(
-        min(bound.value, certified.upper),
-        certified.upper,
+        bound.value,
+        max(certified.upper, bound.value),
         witness,
         Prices(bound.price_distortion, bound.price_perception),
         bound.potential,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array, diags_array
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 #: How far a returned channel may exceed a level and still count as feasible: rounding of sums of 1e4 terms, no more.
+#: Relative to the largest distortion where that is below one, and to 1000 P where that is below one.
 FEASIBILITY_TOL = 1e-12
 
 #: Entries of a joint law below this share of both their row and their column are dropped (10^4 of them: 1e-9 relative
@@ -64,6 +66,12 @@ class Program:
         size = 8.0 * 6 * self.problem.n_y * self.problem.n_x
         what = f"certifying a channel of {self.problem.n_y:,} x {self.problem.n_x:,} letters"
         refuse_if_too_large(size, what, "Use a smaller n.")
+
+    @cached_property
+    def distortion_scale(self) -> float:
+        """Largest distortion of a pair, at most one: the unit in which rounding of distortions is measured."""
+        largest = float(np.abs(self.problem.distortion_cost.table()).max())
+        return min(largest, 1.0) or 1.0
 
     def support(self) -> Mask:
         """Allowed pairs, boolean of shape (n_y, n_xhat): forbidden classes and letters no mass may reach are out."""
@@ -129,7 +137,7 @@ def dual_bound(program: Program, price_distortion: float, potential: Array) -> D
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A channel and what it achieves, computed from it and the problem alone."""
+    """A channel and what it achieves, computed from it and the problem alone; `violation` in units of each level."""
 
     channel: csr_array
     objective: float
@@ -165,9 +173,13 @@ def evaluate(program: Program, channel: csr_array) -> Evaluation:
     distortion = expected(problem.distortion_cost, joint)
     output = np.asarray(joint.sum(axis=0)).ravel()
     perception = problem.perception.value(problem.p_x, output)
-    violation = max(distortion - program.max_distortion, perception - program.max_perception, 0.0)
+    excess = [(distortion - program.max_distortion) / program.distortion_scale]
     if program.max_perception == 0:  # most divergences are quadratic near p, so a tiny value says little there
-        violation = max(violation, float(np.abs(output - problem.p_x).max()))
+        excess.append(float(np.abs(output - problem.p_x).max()))
+    elif math.isfinite(program.max_perception):
+        unit = min(1e3 * abs(program.max_perception), 1.0)
+        excess.append((perception - program.max_perception) / unit)
+    violation = math.inf if any(map(math.isnan, excess)) else max(*excess, 0.0)
     return Evaluation(
         channel,
         expected(program.objective, joint),

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -22,14 +22,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="""The classification-distortion-perception tradeoff of small sources, exactly and with proof.
 
+
 Examples:
-
-  cdp-toy reproduce                      the paper's toy figures, and the exact surface beside them
-
-  cdp-toy reproduce --out results --n 51 a coarser and quicker one
-
+  cdp-toy reproduce
+  cdp-toy reproduce --out results --n 51
   cdp-toy solve --preset paper-toy --n 101 -D 0.70 -P 0.002
-
   cdp-toy solve --preset binary-conflict -D 0.3 -P 0.01 --json
 
 Exit codes: 0 done, 1 no channel meets the levels (proven), 2 the request was refused.""",
@@ -121,13 +118,25 @@ def _json_number(value: float) -> float | str | None:
 def main() -> None:
     """Entry point: one line on standard error and exit code 2 for whatever the user can mend."""
     try:
-        app()
+        code = app(["--help"] if len(sys.argv) == 1 else None, standalone_mode=False)
     except CDPError as error:
-        typer.echo(f"cdp-toy: {error}", err=True)
-        sys.exit(2)
+        _refuse(str(error))
     except OSError as error:
-        typer.echo(f"cdp-toy: {error.strerror or error}: {error.filename}", err=True)
-        sys.exit(2)
+        _refuse(f"{error.strerror or error}: {error.filename}")
+    except (KeyboardInterrupt, typer.Abort):
+        _refuse("interrupted; what was finished is kept")
+    except Exception as error:
+        # usage errors of the command-line parser carry their text in format_message; anything else is our bug
+        if not hasattr(error, "format_message"):
+            raise
+        _refuse(f"{error.format_message()} (see cdp-toy --help)")
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(f"cdp-toy: {' '.join(message.split())}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -295,7 +295,8 @@ def _slices(axes: Axes, surface: ExactSurface) -> None:
 def save(figure: Figure, out: Path, name: str) -> list[Path]:
     """Write a figure as PDF and PNG."""
     paths = [out / f"{name}.pdf", out / f"{name}.png"]
-    with matplotlib.rc_context(STYLE):
+    # mplot3d projects the masked corners of a surface with whatever their memory holds; the overflow is not drawn
+    with matplotlib.rc_context(STYLE), np.errstate(over="ignore", invalid="ignore"):
         figure.savefig(paths[0], metadata={"CreationDate": None})
         figure.savefig(paths[1], dpi=160)
     return paths

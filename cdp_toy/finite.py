@@ -19,6 +19,9 @@ from cdp_toy.validation import Array, check_probabilities, finite_array, refuse_
 
 __all__ = ["DiscreteProblem", "Grid"]
 
+#: Least positive probability of a letter of x: divergences form q^2/p.
+LEAST_MASS = 1e-150
+
 
 class Grid(NamedTuple):
     """Where the letters of a discretized line come from."""
@@ -63,6 +66,11 @@ class DiscreteProblem:
     kind: Literal["cells", "points", "tables"] = "tables"
     grid: Grid | None = None
     name: str = ""
+
+    def __post_init__(self) -> None:
+        for array in (self.p_y, self.p_x, self.posterior, self.x_values):
+            if array is not None:
+                array.setflags(write=False)
 
     @property
     def n_y(self) -> int:
@@ -167,6 +175,12 @@ class DiscreteProblem:
 
         joint_class_x = prior[:, None] * x_table
         p_x = joint_class_x.sum(axis=0)
+        denormal = np.flatnonzero((p_x > 0) & (p_x < LEAST_MASS))
+        if len(denormal):
+            raise InputError(
+                f"letter {int(denormal[0])} of x has probability {p_x[denormal[0]]:.3g}: below {LEAST_MASS:g} its "
+                "square is lost in double precision; set it to 0 or merge the letter with another"
+            )
         joint_class_y = joint_class_x @ y_table
         p_y = joint_class_y.sum(axis=0)
         seen = p_y > 0

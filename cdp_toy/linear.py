@@ -80,6 +80,8 @@ class LinearDenoiserFamily:
 
     def __post_init__(self) -> None:
         problem = self.problem
+        if not isinstance(problem, CDPProblem):
+            raise InputError(f"linear_denoiser needs a CDPProblem, got {type(problem).__name__}")
         kind = "the linear family Xhat = a Y needs"
         if not isinstance(problem.source, GaussianMixture):
             raise InputError(f"{kind} a GaussianMixture source; this one is a {type(problem.source).__name__}")

@@ -48,7 +48,9 @@ class Hyperplane:
     price_perception: float
 
     def at(self, max_distortion: float, max_perception: float) -> float:
-        """Lower bound on C at another pair of levels; -inf where an infinite price says nothing."""
+        """Lower bound on C at another pair of levels; -inf where nothing is proven."""
+        if math.isinf(max_perception) and max_perception != self.max_perception:
+            return -math.inf  # only the absence of the level lets mass on letters that cost infinitely much
         total = self.value
         for price, here, there in (
             (self.price_distortion, self.max_distortion, max_distortion),
@@ -99,7 +101,9 @@ class Point:
 
     @property
     def hyperplane(self) -> Hyperplane:
-        """Global minorant of the surface that this point proves."""
+        """Global minorant of the surface that this point proves (-inf everywhere for an infeasible one)."""
+        if self.status is Status.INFEASIBLE:
+            return Hyperplane(-math.inf, self.max_distortion, self.max_perception, 0.0, 0.0)
         return Hyperplane(
             self.lower_bound, self.max_distortion, self.max_perception, self.price_distortion, self.price_perception
         )

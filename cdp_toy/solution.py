@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from cdp_toy.errors import InputError
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.point import Point, Status
-from cdp_toy.validation import Array, refuse_if_too_large
+from cdp_toy.validation import Array, finite_array, refuse_if_too_large
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -77,7 +77,7 @@ class Solution(Point):
             Real values on "cells" (drawn from the source within the chosen cell) and "points", else letter indices.
         """
         cumulative = np.cumsum(self.channel, axis=1)
-        values = np.asarray(y)
+        values = finite_array(y, "y")
         grid = self.problem.grid
         if grid is not None:
             rows = np.clip(np.searchsorted(grid.y_edges, values.ravel(), side="right") - 1, 0, self.problem.n_y - 1)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from cdp_toy.boundary import anchors_near_boundary, min_distortion
-from cdp_toy.certificates import FEASIBILITY_TOL, Evaluation, Program, verdict
+from cdp_toy.certificates import FEASIBILITY_TOL, Evaluation, Program, dual_bound, verdict
 from cdp_toy.edges import Hint, cheap_anchors
 from cdp_toy.errors import InfeasibleError, InputError, unknown_name
 from cdp_toy.finite import DiscreteProblem
@@ -97,13 +97,17 @@ def solve(
         raise InputError(f"tol must be a positive number, got {tol}")
     limit_d, limit_p = check_level(max_distortion, "max_distortion"), check_level(max_perception, "max_perception")
     program = Program(problem, problem.error_cost, limit_d, limit_p)
+    if warm_start is not None and not isinstance(warm_start, Solution):
+        raise InputError(f"warm_start must be a Solution, got {type(warm_start).__name__}")
     hints = _hints_of(problem, warm_start)
 
     anchor = next((a for a in cheap_anchors(program) if a.violation <= 0), None) if limit_p >= 0 else None
     if anchor is None and boundary is None:
         boundary = min_distortion(problem, limit_p)
-    if anchor is None and boundary is not None and (limit_p < 0 or boundary.lower > limit_d + FEASIBILITY_TOL):
-        return _infeasible(problem, limit_d, limit_p, boundary, on_infeasible)
+    if anchor is None and boundary is not None:
+        slack = FEASIBILITY_TOL * program.distortion_scale
+        if limit_p < 0 or _proven_minimum(problem, limit_p, boundary) > limit_d + slack:
+            return _infeasible(problem, limit_d, limit_p, boundary, on_infeasible)
 
     def anchors() -> Iterator[Evaluation]:
         if boundary is not None:
@@ -111,6 +115,14 @@ def solve(
 
     certified = certify(program, tol, anchors, hints)
     return _solution(program, certified, tol, _note(certified, boundary, limit_d, limit_p))
+
+
+def _proven_minimum(problem: DiscreteProblem, limit_p: float, boundary: Bracket) -> float:
+    """Lower end of D_min from the bracket's potential, proven afresh: a bracket may come from elsewhere."""
+    if boundary.potential is None or len(boundary.potential) != problem.n_x:
+        raise InputError("boundary must be min_distortion(problem, max_perception) of this very problem and level")
+    program = Program(problem, problem.distortion_cost, max_perception=limit_p)
+    return dual_bound(program, 0.0, boundary.potential).value
 
 
 def _hints_of(problem: DiscreteProblem, warm_start: Solution | None) -> list[Hint]:
@@ -142,8 +154,8 @@ def _solution(program: Program, certified: Certified, tol: float, note: str) -> 
     return Solution(
         status=verdict(bound.value, best, tol),
         scope="grid",
-        lower_bound=bound.value if best is None else min(bound.value, best.objective),
-        upper_bound=certified.upper,
+        lower_bound=bound.value,
+        upper_bound=max(certified.upper, bound.value),
         error_rate=nothing if best is None else best.error_rate,
         distortion=nothing if best is None else best.distortion,
         perception=nothing if best is None else best.perception,

@@ -57,6 +57,10 @@ def test_infeasible_levels_are_an_answer_with_exit_code_1() -> None:
         (("solve", "--preset", "paper-toy", "--n", "100000000000"), "GiB"),
         (("solve", "--preset", "binary-conflict", "--n", "31"), "already finite"),
         (("reproduce", "--n", "2"), "too small"),
+        (("reproduce", "--workers", "0"), "workers"),
+        (("solve", "--preset", "paper-toy", "--n", "31", "-D", "abc"), "Invalid value"),
+        (("solve", "--n", "31"), "--preset"),
+        (("solv",), "solve"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words: tuple[str, ...], message: str, tmp_path: Path) -> None:

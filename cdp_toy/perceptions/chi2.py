@@ -19,7 +19,7 @@ class Chi2(FDivergence):
 
     def generator(self, x: Array) -> Array:
         """Return x^2 / (1 + x)."""
-        return np.where(x > -1, x**2 / (1 + x), np.inf)
+        return np.where(x > -1, x * (x / (1 + x)), np.inf)
 
     def log_integrand(self, log_p: Array, log_q: Array) -> Array:
         """Return p^2 / q - 2 p + q."""

@@ -37,13 +37,16 @@ class ReverseKL(FDivergence):
         if -math.log(p[u == 0].sum()) <= level:  # all mass may go to the best letters
             return DualTerm(lowest, 0.0)
 
+        log_p = np.log(p)
+
         def log_sum(price: float) -> float:
-            # log1p(sum p expm1) is exact for large prices, the plain sum for small ones
-            return math.log1p(max(float(p @ np.expm1(-u / price)), -1 + float(p[u == 0].sum())))
+            # log1p(sum p expm1) is exact for large prices, logarithms of the terms for small ones
+            change = float(p @ np.expm1(-u / price))
+            return math.log1p(change) if change > -0.5 else float(np.logaddexp.reduce(log_p - u / price))
 
         def divergence(price: float) -> float:
-            weight = p * np.exp(-u / price)
-            return -log_sum(price) - float(weight @ u) / (float(weight.sum()) * price)
+            law = np.exp(log_p - u / price - log_sum(price))
+            return -log_sum(price) - float(law @ u) / price
 
         price = root_in_log(lambda k: divergence(k) - level, float(u.max()))
         return DualTerm(lowest + price * (-log_sum(price) - level), price)

@@ -36,6 +36,9 @@ MOST_PRICES = 14
 #: Prices below this move C by less than 1e-9 over distortions of order one: the level is slack.
 LEAST_PRICE = 1e-9
 
+#: Below this level the channels that reproduce the source exactly are tried too: C differs by about sqrt(P).
+TINY_PERCEPTION = 1e-4
+
 
 @dataclass(frozen=True, eq=False)
 class Certified:
@@ -89,7 +92,7 @@ class _State:
             return
         found = evaluate(self.program, channel_of(self.program, hint.joint))
         candidates = [found]
-        if not found.feasible:
+        if found.violation > 0:
             candidates = [found, fed(self.program, found, bound.price_distortion, bound.potential)]
         # what a feasible-perception version still overshoots is what the next hint should leave room for
         over = (
@@ -99,7 +102,7 @@ class _State:
         most = (LARGEST_TIGHTENING, max(LARGEST_TIGHTENING, LARGEST_SHARE * self.program.max_perception))
         small = [1.5 * v if 0 < v <= m else 0.0 for v, m in zip(over, most, strict=True)]
         self.tightening = (small[0], small[1])
-        if not found.feasible and self.anchor is not None:
+        if found.violation > 0 and self.anchor is not None:
             candidates += [mixed_to_feasible(self.program, c, self.anchor) for c in candidates]
         for candidate in candidates:
             if candidate.feasible and (self.best is None or candidate.objective < self.best.objective):
@@ -156,6 +159,8 @@ def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float) -
             yield hint
     if math.isfinite(program.max_distortion):
         yield from _price_search(program, state.bound.price_distortion, tol)
+    if program.max_perception < TINY_PERCEPTION:  # the source law itself is feasible, and an LP finds it
+        yield transport.hint(dataclasses.replace(program, max_perception=0.0))
 
 
 def _price_search(program: Program, start: float, tol: float) -> Iterator[Hint]:
@@ -167,7 +172,7 @@ def _price_search(program: Program, start: float, tol: float) -> Iterator[Hint]:
     problem = program.problem
     low: tuple[float, float, Array] | None = None  # price, excess distortion > 0, joint law
     high: tuple[float, float, Array] | None = None  # excess <= 0
-    price = max(start, 1e-4)
+    price = max(start, 1e-4 / program.distortion_scale)
     for _ in range(MOST_PRICES):
         cost = PricedCost(program.objective, problem.distortion_cost, price)
         inner = dataclasses.replace(program, objective=cost, max_distortion=math.inf)
@@ -184,7 +189,7 @@ def _price_search(program: Program, start: float, tol: float) -> Iterator[Hint]:
             mixed = share * high[2] + (1 - share) * low[2]
         yield Hint(mixed, price, certified.bound.potential, "reference (search over prices)")
         if low is None:
-            if price <= LEAST_PRICE:
+            if price <= LEAST_PRICE / program.distortion_scale:
                 return
             price /= 30
         elif high is None:

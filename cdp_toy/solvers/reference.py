@@ -19,6 +19,9 @@ from cdp_toy.certificates import Program, dual_bound
 from cdp_toy.edges import Hint
 from cdp_toy.validation import Array, refuse_if_too_large
 
+#: Letters below this are treated as having no source mass: a hint only, and cone solvers cannot see them anyway.
+LIGHTEST_LETTER = 1e-15
+
 __all__ = ["Setting", "hint", "settings_for"]
 
 #: Peak memory per entry of the channel [bytes], measured with Clarabel at n = 201 and 401 and rounded up.
@@ -89,7 +92,7 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     support = program.support()[keep]
     rows, columns = np.nonzero(support)
     p_y, p_x = problem.p_y[keep], problem.p_x
-    inside = p_x > 0
+    inside = p_x > LIGHTEST_LETTER
     row_scale = p_y**setting.scaling
     column_scale = np.where(inside, p_x, 1.0) ** setting.scaling
     count = np.arange(len(rows))
@@ -115,14 +118,17 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
         perception <= max(program.max_perception - tightening[1], program.max_perception / 2),
         *output,
     ]
-    limited = math.isfinite(program.max_distortion)
+    distortion = problem.distortion_cost.entries(keep[rows], columns)
+    limited = bool(program.max_distortion < distortion.max())
+    distortion_unit = _unit(np.ptp(distortion))
     if limited:
-        excess = problem.distortion_cost.entries(keep[rows], columns) - (program.max_distortion - tightening[0])
+        excess = (distortion - (program.max_distortion - tightening[0])) / distortion_unit
         constraints.append((excess * weight) @ x <= 0)
     cost = program.objective.entries(keep[rows], columns)
     least = np.full(len(keep), np.inf)
     np.minimum.at(least, rows, cost)
-    model = cp.Problem(cp.Minimize(((cost - least[rows]) * weight) @ x), constraints)
+    unit = _unit((cost - least[rows]).max())
+    model = cp.Problem(cp.Minimize(((cost - least[rows]) / unit * weight) @ x), constraints)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "solution may be inaccurate": every answer is certified anyway
@@ -133,12 +139,17 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
         return None
     joint = np.zeros(problem.shape)
     joint[keep[rows], columns] = x.value * weight
-    price = float(np.asarray(constraints[-1].dual_value).ravel()[0]) if limited else 0.0
+    price = unit / distortion_unit * float(np.asarray(constraints[-1].dual_value).ravel()[0]) if limited else 0.0
     potential = np.zeros((2, problem.n_x))
-    potential[0, inside] = np.asarray(output[0].dual_value) / column_scale[inside]
+    potential[0, inside] = unit * np.asarray(output[0].dual_value) / column_scale[inside]
     if outside is not None:
-        potential[1, ~inside] = np.asarray(output[1].dual_value)
+        potential[1, ~inside] = unit * np.asarray(output[1].dual_value)
     return Hint(joint, price, _oriented(program, price, potential), setting.label)
+
+
+def _unit(size: float) -> float:
+    """Unit for costs that are far from one; ordinary ones are left as they are, which the chain was tuned on."""
+    return 1.0 if size == 0 or 1e-3 <= size <= 1e3 else float(size)
 
 
 def _oriented(program: Program, price: float, parts: Array) -> Array:

@@ -27,7 +27,7 @@ def hint(program: Program) -> Hint:
     row_sums = coo_array((ones, (rows, count)), shape=(problem.n_y, len(rows)))
     column_sums = coo_array((ones, (columns, count)), shape=(problem.n_x, len(rows)))
     distortion = problem.distortion_cost.entries(rows, columns)
-    limited = np.isfinite(program.max_distortion)
+    limited = bool(program.max_distortion < distortion.max(initial=-np.inf))
     answer = linprog(
         program.objective.entries(rows, columns),
         A_ub=csr_array(distortion[None, :]) if limited else None,
