@@ -71,7 +71,8 @@ class Point:
     scope : str
         What the bounds bound: "grid", the finite problem itself.
     lower_bound, upper_bound : float
-        Proven bracket of C(D, P); the upper bound is the error rate of a feasible channel, inf where none is known.
+        Proven bracket of C(D, P); the upper bound is the error rate of a feasible channel (or the lower bound, should
+        rounding put that above it), inf where none is known.
     error_rate, distortion, perception : float
         Achieved by the returned channel (NaN without one).
     max_distortion, max_perception : float

@@ -142,7 +142,8 @@ def assert_channel_is_honest(name: str, tables: Tables, point: cdp.Solution) -> 
     assert channel.min() >= 0
     assert np.abs(channel.sum(axis=1) - 1).max() <= 1e-14 * channel.size
     assert point.error_rate == pytest.approx((tables.error_weight * channel).sum(), abs=1e-13)
-    assert point.upper_bound == point.error_rate
+    # never below the proven lower bound, which a violation within the tolerance can undercut by its price
+    assert point.error_rate <= point.upper_bound <= point.error_rate + 1e-11
     assert point.distortion == pytest.approx((tables.distortion_weight * channel).sum(), abs=1e-13)
     law = tables.p_y @ channel
     assert np.abs(point.output_law - law).max() <= 1e-15
