@@ -51,8 +51,8 @@ class Program:
         The error cost for C(D, P), the distortion cost for D_min(P) and D_flat(P).
     max_distortion, max_perception : float
         Levels; inf drops the constraint.
-    allowed : bool array of shape (n_y, K) or None
-        Classes that each observation may be restored to.
+    allowed : bool array of shape (n_y, G) or None
+        Profiles of `error_cost` (classes, and mixtures in cells that are cut) that each observation may be restored to.
     """
 
     problem: DiscreteProblem
@@ -76,7 +76,9 @@ class Program:
     def support(self) -> Mask:
         """Allowed pairs, boolean of shape (n_y, n_xhat): forbidden classes and letters no mass may reach are out."""
         problem = self.problem
-        mask = np.ones(problem.shape, dtype=bool) if self.allowed is None else self.allowed[:, problem.classes]
+        mask = np.ones(problem.shape, dtype=bool)
+        if self.allowed is not None:
+            mask = self.allowed[:, problem.error_cost.profiles[1]]
         unreachable = self.max_perception == 0 or math.isinf(problem.perception.slope_at_infinity)
         if math.isfinite(self.max_perception) and unreachable:
             mask = mask & (problem.p_x > 0)
@@ -92,12 +94,13 @@ class Program:
 
 @dataclass(frozen=True, eq=False)
 class DualBound:
-    """Lower bound with the multipliers that prove it."""
+    """Lower bound with the multipliers that prove it, and the output law they ask for where that is known."""
 
     value: float
     price_distortion: float
     price_perception: float
     potential: Array
+    law: Array | None = None
 
 
 def dual_bound(program: Program, price_distortion: float, potential: Array) -> DualBound:
@@ -132,7 +135,7 @@ def dual_bound(program: Program, price_distortion: float, potential: Array) -> D
     paid = lam * program.max_distortion if lam > 0 else 0.0
     size = float(weight @ np.abs(row_minima)) + abs(paid) + abs(last.value) + float(np.ptp(v))
     value = float(weight @ row_minima) - paid + last.value - 16 * float(np.finfo(float).eps) * size
-    return DualBound(value, lam, last.price, v)
+    return DualBound(value, lam, last.price, v, last.law)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,30 +204,32 @@ def mixed_to_feasible(program: Program, start: Evaluation, anchor: Evaluation) -
     return _mixed(program, start, anchor, program.max_distortion)
 
 
-def fed(program: Program, start: Evaluation, price_distortion: float, potential: Array) -> Evaluation:
+def fed(program: Program, start: Evaluation, bound: DualBound) -> Evaluation:
     """Meet the perception level by feeding the letters that a channel starves, at the least cost.
 
-    A starved letter takes mass from the row where it is cheapest (by reduced cost at the given prices), as much as
-    the perception level asks for. The distortion level may suffer a little. As few letters as possible are fed: first
-    those with next to nothing, then those below a tenth of their source mass.
+    A starved letter takes mass from the row where it is cheapest (by reduced cost at the prices of the bound), as much
+    as the perception level asks for: in proportion to the law that the bound asks for where it is known and suffices,
+    else to the source law. The distortion level may suffer a little. As few letters as possible are fed: first those
+    with next to nothing, then those below a tenth of their source mass.
     """
     problem = program.problem
     output = np.asarray(problem.p_y @ start.channel).ravel()
     if start.perception <= program.max_perception:
         return start
-    v = np.where(np.isfinite(potential), potential, 0.0)
-    reduced = program.priced_cost(price_distortion) - v
+    reduced = program.priced_cost(bound.price_distortion) - bound.potential
     reduced -= reduced.min(axis=1, keepdims=True)
-    for share in (1e-6, 1e-3, 1e-1):
-        starved = np.flatnonzero(output < share * problem.p_x)
+    # five per cent more than asked for puts the target inside, and the mixture takes back what is too much
+    goals = [problem.p_x] if bound.law is None else [1.05 * bound.law, problem.p_x]
+    for share, goal in ((s, g) for s in (1e-6, 1e-3, 1e-1) for g in goals):
+        starved = np.flatnonzero((output < share * problem.p_x) & (output < goal))
         if not len(starved):
             continue
-        rich = problem.p_y[:, None] > problem.p_x[starved] / 2
+        rich = problem.p_y[:, None] > (goal - output)[starved] / 2
         rows = np.where(rich, reduced[:, starved], np.inf).argmin(axis=0)
         joint = problem.p_y[:, None] * start.channel.toarray()
         for row in np.unique(rows[problem.p_y[rows] > 0]):
             letters = starved[rows == row]
-            wanted = problem.p_x[letters] - output[letters]
+            wanted = goal[letters] - output[letters]
             taken = min(float(wanted.sum()), 0.5 * float(problem.p_y[row]))
             joint[row] *= 1 - taken / problem.p_y[row]
             joint[row, letters] += wanted * (taken / wanted.sum())

@@ -175,7 +175,7 @@ def test_letters_of_zero_probability(
         assert v @ q >= term.value - 1e-12 * scale
     if math.isinf(divergence.slope_at_infinity):  # those letters are out of reach, whatever their potential
         lowered = v - 100 * scale * (source == 0)
-        assert divergence.dual_term(source, lowered, level) == term
+        assert divergence.dual_term(source, lowered, level)[:2] == term[:2]
 
 
 @catalogue
@@ -217,16 +217,16 @@ def test_price_gives_a_supporting_line(name: str, p: np.ndarray, v: np.ndarray, 
 @catalogue
 def test_level_zero_leaves_the_source_and_level_inf_leaves_everything(name: str) -> None:
     divergence = CATALOGUE[name]
-    assert divergence.dual_term(P5, V5, 0.0) == (pytest.approx(P5 @ V5, abs=1e-15), math.inf)
-    assert divergence.dual_term(P5, V5, math.inf) == (V5.min(), 0.0)
+    assert divergence.dual_term(P5, V5, 0.0)[:2] == (pytest.approx(P5 @ V5, abs=1e-15), math.inf)
+    assert divergence.dual_term(P5, V5, math.inf)[:2] == (V5.min(), 0.0)
     assert_allclose(divergence.dual_term(P5, V5, 1e-12).value, P5 @ V5, atol=1e-5)
     # inf drops the constraint, so letters without source probability are within reach too
-    assert divergence.dual_term(np.array([0.5, 0.5, 0.0]), np.array([1.0, 2.0, 0.0]), math.inf) == (0.0, 0.0)
+    assert divergence.dual_term(np.array([0.5, 0.5, 0.0]), np.array([1.0, 2.0, 0.0]), math.inf)[:2] == (0.0, 0.0)
 
 
 @catalogue
 def test_constant_potential_has_no_price(name: str) -> None:
-    assert CATALOGUE[name].dual_term(P5, np.full(5, 0.7), 0.1) == (0.7, 0.0)
+    assert CATALOGUE[name].dual_term(P5, np.full(5, 0.7), 0.1)[:2] == (0.7, 0.0)
 
 
 # names

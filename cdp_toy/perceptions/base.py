@@ -23,17 +23,21 @@ __all__ = ["DualTerm", "FDivergence", "ShiftedTerm", "best_shift", "product", "r
 
 
 class DualTerm(NamedTuple):
-    """Lower bound `value` on min {v.q : divergence <= P} and the price -d value / dP that attains it."""
+    """Lower bound `value` on min {v.q : divergence <= P}, and the price -d value / dP that attains it.
+
+    The minimising `law` q, where it is known, is a hint for channels; no bound rests on it.
+    """
 
     value: float
     price: float
+    law: Array | None = None
 
 
 class ShiftedTerm(NamedTuple):
-    """Dual at one shift c: `excess` = term(u + c) - c, `mass` of the minimising q, and the price."""
+    """Dual at one shift c: `excess` = term(u + c) - c, the minimising q (of any mass), and the price."""
 
     excess: float
-    mass: float
+    law: Array
     price: float
 
 
@@ -47,6 +51,8 @@ class FDivergence(ABC):
 
     #: public name of the divergence
     name: str
+    #: what its values are measured in, empty for a pure number
+    unit: str = ""
     #: lim f(r)/r, the cost of mass on letters with p = 0
     slope_at_infinity: float
     #: the statistic of the channel that the value is a function of
@@ -155,8 +161,8 @@ def best_shift(potential: Array, term: Callable[[Array, float], ShiftedTerm]) ->
     lowest = float(potential.min())
     excess_potential = potential - lowest
     scale = float(excess_potential.max())
-    shift = root_in_log(lambda c: term(excess_potential, c).mass - 1.0, scale)
+    shift = root_in_log(lambda c: float(term(excess_potential, c).law.sum()) - 1.0, scale)
     best = term(excess_potential, shift)
     if best.excess < 0:  # v >= lowest everywhere, so the constant potential is always as good
         return DualTerm(lowest, 0.0)
-    return DualTerm(lowest + best.excess, best.price)
+    return DualTerm(lowest + best.excess, best.price, best.law)

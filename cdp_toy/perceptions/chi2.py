@@ -37,7 +37,7 @@ class Chi2(FDivergence):
             total = 1 + gain
             return ShiftedTerm(
                 c * (2 * gain + gain**2 - level) / (1 + level),
-                total * float(p @ (1 / root)) / (1 + level),
+                total / (1 + level) * p / root,
                 c * (total / (1 + level)) ** 2,
             )
 

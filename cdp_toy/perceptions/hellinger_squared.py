@@ -36,10 +36,9 @@ class HellingerSquared(FDivergence):
             x = u / c
             inverse = float(p @ (1 / (1 + x)))
             lost = float(p @ (x / (1 + x)))  # 1 - inverse without cancellation
-            square = float(p @ (1 + x) ** -2.0)
             return ShiftedTerm(
                 c * (lost - 2 * level + level**2) / inverse,
-                (1 - level) ** 2 * square / inverse**2,
+                ((1 - level) / inverse) ** 2 * p * (1 + x) ** -2.0,
                 2 * (1 - level) * c / inverse,
             )
 

@@ -15,6 +15,7 @@ class KL(FDivergence):
     """KL(p || q) = sum p log(p/q) [nats]; dual term e^-P prod v^p."""
 
     name = "kl"
+    unit = "nats"
     slope_at_infinity = 1.0
 
     def generator(self, x: Array) -> Array:
@@ -33,8 +34,6 @@ class KL(FDivergence):
         def term(u: Array, c: float) -> ShiftedTerm:
             x = u / c
             log_mean = float(p @ np.log1p(x)) - level
-            return ShiftedTerm(
-                c * math.expm1(log_mean), math.exp(log_mean) * float(p @ (1 / (1 + x))), c * math.exp(log_mean)
-            )
+            return ShiftedTerm(c * math.expm1(log_mean), math.exp(log_mean) * p / (1 + x), c * math.exp(log_mean))
 
         return best_shift(potential, term)

@@ -16,6 +16,7 @@ class ReverseKL(FDivergence):
     """reverse_kl = KL(q || p) = sum q log(q/p) [nats]; dual term max_k -k log sum p e^(-v/k) - k P."""
 
     name = "reverse_kl"
+    unit = "nats"
     slope_at_infinity = math.inf
 
     def generator(self, x: Array) -> Array:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -68,6 +69,13 @@ class _State:
         self._anchor: Evaluation | None = None
         self._searched = False
 
+    @cached_property
+    def unfed(self) -> Evaluation:
+        """The rows' own choice, without a perception level."""
+        joint = without_perception(self.program).joint
+        assert joint is not None
+        return evaluate(self.program, channel_of(self.program, joint))
+
     @property
     def anchor(self) -> Evaluation | None:
         """First strictly feasible channel on offer; looked for once, and only when needed."""
@@ -88,8 +96,12 @@ class _State:
             return
         found = evaluate(self.program, channel_of(self.program, hint.joint))
         candidates = [found]
+        if self.bound.law is not None:
+            # where perception asks for next to no mass, the rows' own choice, fed by the law that the best prices ask
+            # for, is better than what a cone solver leaves in the last digits
+            candidates.insert(0, fed(self.program, self.unfed, self.bound))
         if found.violation > 0:
-            candidates = [found, fed(self.program, found, bound.price_distortion, bound.potential)]
+            candidates.append(fed(self.program, found, bound))
         # what a feasible-perception version still overshoots is what the next hint should leave room for
         over = (
             candidates[-1].distortion - self.program.max_distortion,
