@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
 from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Evaluation, Program, evaluate
@@ -88,8 +87,7 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
     _check_problem(problem)
     if level < 0:
         return None
-    used = problem.error_cost.decision.max(axis=0) > 0
-    cost = np.where(used, problem.error_cost.decision_cost, np.inf)
+    cost = problem.error_cost.profile_cost
     allowed = cost <= cost.min(axis=1, keepdims=True) + TIE
     program = Program(problem, problem.distortion_cost, max_perception=level, allowed=allowed)
     if not program.support().any(axis=1).all():

@@ -6,15 +6,13 @@ Each cost knows its shape (n_y, n_xhat), its dense `table()`, and the expectatio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from cdp_toy.validation import Array, refuse_if_too_large
-
-Indices = NDArray[np.integer[Any]]
+from cdp_toy.validation import Array, Indices, refuse_if_too_large
 
 __all__ = ["ClassCost", "Cost", "PricedCost", "SquaredErrorCost", "TableCost", "expected"]
 
@@ -62,6 +60,21 @@ class ClassCost:
 
     decision_cost: Array
     decision: Array
+
+    @cached_property
+    def profiles(self) -> tuple[Array, Indices]:
+        """Distinct rows of `decision`, shape (G, K), and which of them each output letter has, shape (n_xhat,).
+
+        Letters of one profile cost the same for every observation. There is one profile for each class in use, and one
+        for each cell that a boundary cuts.
+        """
+        rows, which = np.unique(self.decision, axis=0, return_inverse=True)
+        return rows[::-1], len(rows) - 1 - which.ravel()  # the first class first
+
+    @cached_property
+    def profile_cost(self) -> Array:
+        """Cost of every profile for every observation, shape (n_y, G)."""
+        return np.asarray(self.decision_cost @ self.profiles[0].T)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.validation import Array, Mask
 
-__all__ = ["Hint", "cheap_anchors", "coupling", "flat_classes", "without_perception"]
+__all__ = ["Hint", "cheap_anchors", "coupling", "flat_profiles", "without_perception"]
 
 
 class Hint(NamedTuple):
@@ -34,12 +34,12 @@ def without_perception(program: Program) -> Hint:
     support = program.support()
     objective = np.where(support, program.objective.table(), np.inf)
     distortion = problem.distortion_cost.table()
-    classes = problem.classes
-    # within a class the objective is either constant (error) or the distortion itself: one best column per class
+    profiles = problem.error_cost.profiles[1]
+    # within a profile the error is constant, so that the objective rises with the distortion: one best column for each
     columns = np.stack(
         [
-            np.where(classes == k, np.where(support, distortion, np.inf), np.inf).argmin(axis=1)
-            for k in np.unique(classes)
+            np.where(profiles == k, np.where(support, distortion, np.inf), np.inf).argmin(axis=1)
+            for k in np.unique(profiles)
         ],
         axis=1,
     )
@@ -119,21 +119,22 @@ def cheap_anchors(program: Program) -> Iterator[Evaluation]:
             yield evaluate(program, channel_of(program, (1 - share) * start + share * least))
     else:
         joint = np.zeros(problem.shape)
-        shares = flat_classes(problem, program.allowed)
+        shares = flat_profiles(problem, program.allowed)
         for k in range(program.allowed.shape[1]):
-            law = np.where(problem.classes == k, problem.p_x, 0.0)
+            law = np.where(problem.error_cost.profiles[1] == k, problem.p_x, 0.0)
             if law.sum() > 0:
                 joint += np.outer(problem.p_y * shares[:, k], law / law.sum())
         yield evaluate(program, channel_of(program, joint))
 
 
-def flat_classes(problem: DiscreteProblem, allowed: Mask) -> Array:
-    """Class decisions on the allowed pairs whose class masses come near the source's, shape (n_y, K).
+def flat_profiles(problem: DiscreteProblem, allowed: Mask) -> Array:
+    """Decisions on the allowed pairs whose masses of classes come near the source's, shape (n_y, G).
 
-    Rows with one allowed class have no choice. Rows that tie are shared between their classes in proportion to the
-    mass that each class still lacks; for two classes this is the nearest law there is.
+    G counts the profiles of the error cost: the classes, and mixtures of them in cells that are cut. Rows with one
+    allowed profile have no choice. Rows that tie are shared between theirs in proportion to the mass that each still
+    lacks; for two classes this is the nearest law there is.
     """
-    target = problem.error_cost.decision.T @ problem.p_x
+    target = np.bincount(problem.error_cost.profiles[1], weights=problem.p_x, minlength=allowed.shape[1])
     shares = allowed / allowed.sum(axis=1, keepdims=True)
     tied = allowed.sum(axis=1) > 1
     if tied.any():

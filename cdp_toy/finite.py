@@ -9,12 +9,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cdp_toy.cells import Cells, LineCells
 from cdp_toy.costs import ClassCost, Cost
 from cdp_toy.distortions import Distortion, distortion_from
 from cdp_toy.errors import InputError
 from cdp_toy.perceptions import FDivergence, perception_from
 from cdp_toy.problem import check_classes, checked_class_cost
-from cdp_toy.sources import GaussianMixture
+from cdp_toy.sources import Source
 from cdp_toy.validation import Array, check_probabilities, finite_array, refuse_if_too_large
 
 __all__ = ["DiscreteProblem", "Grid"]
@@ -24,11 +25,27 @@ LEAST_MASS = 1e-150
 
 
 class Grid(NamedTuple):
-    """Where the letters of a discretized line come from."""
+    """Where the letters of a discretized problem come from."""
 
-    source: GaussianMixture
-    x_edges: Array
-    y_edges: Array
+    source: Source
+    x_cells: Cells
+    y_cells: Cells
+
+    @property
+    def x_edges(self) -> Array:
+        """Cell edges of x on the line."""
+        return _edges(self.x_cells)
+
+    @property
+    def y_edges(self) -> Array:
+        """Cell edges of y on the line."""
+        return _edges(self.y_cells)
+
+
+def _edges(cells: Cells) -> Array:
+    if not isinstance(cells, LineCells):
+        raise InputError(f"{type(cells).__name__} are no intervals of the line and have no single row of edges")
+    return cells.edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +68,14 @@ class DiscreteProblem:
     x_values : array of shape (n_x, dim) or None
         Place of the output letters; means of cells on a grid.
     kind : "cells", "points" or "tables"
-        On "cells" values are upper bounds of the continuous problem; otherwise the finite problem stands for itself.
+        On "cells" an output letter stands for the source conditioned to its cell; otherwise for itself.
     grid : Grid or None
-        Cell edges and source, for sampling and plotting.
+        Cells and source, for sampling and plotting; None for a problem that was given by tables.
+    continuous_bound : bool
+        Whether values are upper bounds of the continuous problem: on "cells", when every integral and the classifier's
+        boundaries are known and not estimated.
+    integration_error : float
+        Largest estimated absolute error of a cell's probability or of a class share in a cell; 0 for closed forms.
     """
 
     p_y: Array
@@ -66,6 +88,8 @@ class DiscreteProblem:
     kind: Literal["cells", "points", "tables"] = "tables"
     grid: Grid | None = None
     name: str = ""
+    continuous_bound: bool = False
+    integration_error: float = 0.0
 
     def __post_init__(self) -> None:
         for array in (self.p_y, self.p_x, self.posterior, self.x_values):
@@ -89,14 +113,13 @@ class DiscreteProblem:
 
     @property
     def classes(self) -> Array:
-        """Predefined class of every output letter, shape (n_x,)."""
+        """Predefined class of every output letter (the most likely one in a cell that is cut), shape (n_x,)."""
         return np.asarray(np.argmax(self.error_cost.decision, axis=1))
 
     @property
     def error_floor(self) -> float:
         """Least error rate over all channels when neither level binds: sum_y p_Y min_xhat e."""
-        used = self.error_cost.decision.max(axis=0) > 0
-        return float(self.p_y @ self.error_cost.decision_cost[:, used].min(axis=1))
+        return float(self.p_y @ self.error_cost.profile_cost.min(axis=1))
 
     def __repr__(self) -> str:
         title = f" {self.name!r}" if self.name else ""

@@ -1,16 +1,25 @@
-"""Ready problems: the paper's toy and two teaching companions."""
+"""Ready problems: the paper's toy, two teaching companions on the line, three toys in the plane."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from cdp_toy.classifiers import BayesClassifier, TableClassifier, ThresholdClassifier
-from cdp_toy.degradations import AdditiveGaussian, binary_symmetric
+from cdp_toy.classifiers import BayesClassifier, LinearClassifier, TableClassifier, ThresholdClassifier
+from cdp_toy.degradations import AdditiveGaussian, LinearGaussian, binary_symmetric, drop_coordinate
 from cdp_toy.errors import unknown_name
 from cdp_toy.problem import CDPProblem
-from cdp_toy.sources import GaussianMixture, TableSource
+from cdp_toy.sources import GaussianMixture, GaussianMixture2D, TableSource
 
-__all__ = ["PRESETS", "binary_conflict", "from_name", "paper_toy", "three_classes"]
+__all__ = [
+    "PRESETS",
+    "binary_conflict",
+    "from_name",
+    "inpainting",
+    "paper_toy",
+    "plane_curved",
+    "plane_toy",
+    "three_classes",
+]
 
 
 def paper_toy(threshold: float | None = None) -> CDPProblem:
@@ -84,11 +93,75 @@ def binary_conflict() -> CDPProblem:
     )
 
 
+def plane_toy() -> CDPProblem:
+    """Two classes in the plane with a linear classifier: the paper's toy with a second, correlated coordinate.
+
+    The classes are Gaussians with one full covariance, the noise is isotropic, and the predefined line is not the Bayes
+    line of X, so that error, distortion and perception all have a price.
+
+    >>> plane_toy().discretize(n=8).shape
+    (64, 64)
+    """
+    return CDPProblem(
+        source=GaussianMixture2D(
+            priors=(0.7, 0.3), means=[(-1.0, 0.2), (1.0, -0.2)], covariances=[[1.0, 0.5], [0.5, 0.8]]
+        ),
+        degradation=AdditiveGaussian(1.0),
+        classifier=LinearClassifier(normal=(1.0, 0.25), threshold=0.25),
+        name="plane_toy",
+    )
+
+
+def plane_curved() -> CDPProblem:
+    """Two classes in the plane with different covariances: the Bayes boundary of X is an ellipse; correlated noise.
+
+    >>> plane_curved().degradation.covariance
+    ((0.3, 0.12), (0.12, 0.25))
+    """
+    return CDPProblem(
+        source=GaussianMixture2D(
+            priors=(0.6, 0.4),
+            means=[(-0.7, 0.0), (0.9, 0.4)],
+            covariances=[[[1.5, 0.4], [0.4, 1.2]], [[0.3, -0.08], [-0.08, 0.4]]],
+        ),
+        degradation=LinearGaussian([[1.0, 0.0], [0.0, 1.0]], [[0.3, 0.12], [0.12, 0.25]]),
+        classifier=BayesClassifier(),
+        name="plane_curved",
+    )
+
+
+def inpainting() -> CDPProblem:
+    """An inpainting toy: the second of two correlated coordinates is lost, the first is seen through a little noise.
+
+    A restoration must invent the lost coordinate: the least distortion leaves it at its conditional mean, on a curve
+    that has no density in the plane, and perception asks for the spread back.
+
+    >>> inpainting().discretize(n=(8, 8), n_y=12).shape
+    (12, 64)
+    """
+    return CDPProblem(
+        source=GaussianMixture2D(
+            priors=(0.6, 0.4), means=[(-0.8, -0.8), (0.8, 0.8)], covariances=[[1.0, 0.6], [0.6, 1.0]]
+        ),
+        degradation=drop_coordinate(1, std=0.3),
+        classifier=LinearClassifier(normal=(0.5, 1.0), threshold=0.8),
+        name="inpainting",
+    )
+
+
+def _paper_toy_threshold_0() -> CDPProblem:
+    """Toy of the paper with the predefined classifier 1{x >= 0} in place of the Bayes threshold."""
+    return paper_toy(threshold=0.0)
+
+
 PRESETS: dict[str, Callable[[], CDPProblem]] = {
     "paper-toy": paper_toy,
-    "paper-toy-threshold-0": lambda: paper_toy(threshold=0.0),
+    "paper-toy-threshold-0": _paper_toy_threshold_0,
     "three-classes": three_classes,
     "binary-conflict": binary_conflict,
+    "plane-toy": plane_toy,
+    "plane-curved": plane_curved,
+    "inpainting": inpainting,
 }
 
 

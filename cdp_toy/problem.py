@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cdp_toy.classifiers import BayesClassifier, TableClassifier, ThresholdClassifier
-from cdp_toy.degradations import AdditiveGaussian, TableDegradation
+from cdp_toy.cells import Bounds
+from cdp_toy.classifiers import Classifier
+from cdp_toy.degradations import Degradation
 from cdp_toy.distortions import Distortion, distortion_from
 from cdp_toy.errors import InputError
 from cdp_toy.perceptions import FDivergence, perception_from
-from cdp_toy.sources import GaussianMixture, TableSource
+from cdp_toy.pieces import CATALOGUE
+from cdp_toy.sources import Source
 from cdp_toy.validation import Array, class_indices, finite_array
 
 if TYPE_CHECKING:
     from cdp_toy.finite import DiscreteProblem
 
 __all__ = ["CDPProblem"]
-
-Source = GaussianMixture | TableSource
-Degradation = AdditiveGaussian | TableDegradation
-Classifier = ThresholdClassifier | BayesClassifier | TableClassifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +32,18 @@ class CDPProblem:
 
     Parameters
     ----------
-    source : GaussianMixture or TableSource
-        Classes, priors and class-conditional laws of X.
-    degradation : Identity, AdditiveGaussian or TableDegradation
-        p(y | x).
-    classifier : ThresholdClassifier, BayesClassifier or TableClassifier
-        The predefined classifier c0, applied to Xhat.
-    distortion : str, table or Distortion
-        "squared_error", "hamming", or a table Delta[x, xhat].
+    source : Source
+        Classes, priors and class-conditional laws of X: on the line `GaussianMixture`, `LaplaceMixture`,
+        `UniformMixture`, `Histogram`, `DensitySource`; in the plane `GaussianMixture2D`, `Histogram2D`,
+        `IndependentPair`; letters `TableSource`.
+    degradation : Degradation
+        p(y | x): `Identity`, `AdditiveGaussian`, `LinearGaussian` (plane), `UniformQuantizer`, `Erasure`,
+        `DeterministicMap`, `TableDegradation` (letters).
+    classifier : Classifier
+        The predefined classifier c0, applied to Xhat: `BayesClassifier`, `ThresholdClassifier` (line),
+        `LinearClassifier` and `QuadraticClassifier` (plane), `CallableClassifier`, `TableClassifier` (letters).
+    distortion : str, table, function or Distortion
+        "squared_error", "absolute_error", "hamming", a table Delta[x, xhat], or a function of points.
     perception : str or FDivergence
         "kl" (nats), "reverse_kl" (nats), "tv", "hellinger_squared", "chi2", "reverse_chi2".
     class_cost : array of shape (K, K), optional
@@ -79,31 +81,50 @@ class CDPProblem:
     name: str = ""
 
     def __post_init__(self) -> None:
-        for field, value, kinds in (
-            ("source", self.source, Source),
-            ("degradation", self.degradation, Degradation),
-            ("classifier", self.classifier, Classifier),
-        ):
-            if not isinstance(value, kinds):
-                raise InputError(f"{field} must be one of {kinds}, got {type(value).__name__}".replace("cdp_toy.", ""))
+        roles = {"source": Source, "degradation": Degradation, "classifier": Classifier}
+        for role, base in roles.items():
+            value = getattr(self, role)
+            if not isinstance(value, base):
+                found = type(value).__name__
+                if isinstance(value, type):
+                    found = f"{value.__name__} (an instance is needed, not the class)"
+                raise InputError(f"{role} must be a {base.__name__} such as {', '.join(_examples(role))}; got {found}")
         object.__setattr__(self, "distortion", distortion_from(self.distortion))
         object.__setattr__(self, "perception", perception_from(self.perception))
         n_classes = self.source.n_classes
         object.__setattr__(self, "class_cost", checked_class_cost(self.class_cost, n_classes))
-        if not isinstance(self.classifier, BayesClassifier):
-            check_classes(self.classifier.classes, n_classes)
+        check_classes(self.classifier.classes, n_classes)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal pieces, distortion, perception, class cost and name."""
+        if not isinstance(other, CDPProblem):
+            return NotImplemented
+        return (
+            (self.source, self.degradation, self.classifier, self.name)
+            == (other.source, other.degradation, other.classifier, other.name)
+            and distortion_from(self.distortion) == distortion_from(other.distortion)
+            and self.perception == other.perception
+            and np.array_equal(np.asarray(self.class_cost), np.asarray(other.class_cost))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.degradation, self.classifier, self.name))
 
     def discretize(
         self,
-        n: int | None = None,
-        n_y: int | None = None,
-        bounds: tuple[float, float] | None = None,
+        n: int | tuple[int, int] | None = None,
+        n_y: int | tuple[int, int] | None = None,
+        bounds: Bounds | None = None,
         kind: Literal["cells", "points"] = "cells",
     ) -> DiscreteProblem:
         """Pose the problem on a finite grid with exact integrals; see `cdp_toy.discretize.discretize`."""
         from cdp_toy.discretize import discretize
 
         return discretize(self, n=n, n_y=n_y, bounds=bounds, kind=kind)
+
+
+def _examples(role: str) -> list[str]:
+    return sorted(cls.__name__ for cls in CATALOGUE[role].values())
 
 
 def checked_class_cost(class_cost: Array | None, n_classes: int) -> Array:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from cdp_toy.cells import Cells, ErasedOr, LetterCells, PlaneCells
 from cdp_toy.errors import InputError
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.point import Point, Status
-from cdp_toy.validation import Array, finite_array, refuse_if_too_large
+from cdp_toy.sources import LineSource, PlaneSource
+from cdp_toy.validation import Array, Indices, finite_array, refuse_if_too_large
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -59,8 +61,8 @@ class Solution(Point):
 
     @property
     def continuous_upper_bound(self) -> float | None:
-        """Upper bound of the continuous C(D, P): the grid's on "cells", None otherwise."""
-        return self.upper_bound if self.problem.kind == "cells" else None
+        """Upper bound of the continuous C(D, P): the grid's on "cells" with exact integrals, None otherwise."""
+        return self.upper_bound if self.problem.continuous_bound else None
 
     def sample(self, y: ArrayLike, rng: np.random.Generator) -> Array:
         """Draw restorations of observations.
@@ -68,42 +70,59 @@ class Solution(Point):
         Parameters
         ----------
         y : array
-            Real observations on a grid; letter indices for a problem of tables.
+            Observations on a grid, shape (...) on the line and (..., 2) in the plane, NaN for an erased one; letter
+            indices for a problem of tables.
         rng : numpy.random.Generator
 
         Returns
         -------
-        array of the same shape
+        array of shape (...) or (..., 2)
             Real values on "cells" (drawn from the source within the chosen cell) and "points", else letter indices.
         """
-        cumulative = np.cumsum(self.channel, axis=1)
-        values = finite_array(y, "y")
         grid = self.problem.grid
-        if grid is not None:
-            rows = np.clip(np.searchsorted(grid.y_edges, values.ravel(), side="right") - 1, 0, self.problem.n_y - 1)
+        cells: Cells = LetterCells(self.problem.n_y) if grid is None else grid.y_cells
+        values = np.asarray(y, dtype=np.float64) if isinstance(cells, ErasedOr) else finite_array(y, "y")
+        if cells.dim == 2 and values.shape[-1:] != (2,):
+            raise InputError(f"observations of this problem are pairs, shape (..., 2); got shape {values.shape}")
+        shape = values.shape[: values.ndim - (cells.dim == 2)]
+        rows = cells.locate(values.reshape(-1, 2) if cells.dim == 2 else values.ravel())
+        letters = self._draw_letters(rows, rng)
+        if grid is None or self.problem.kind == "tables":
+            return np.asarray(letters.reshape(shape), dtype=np.float64)
+        if self.problem.kind == "points":
+            assert self.problem.x_values is not None
+            out = self.problem.x_values[letters]
+        elif isinstance(grid.source, PlaneSource):
+            assert isinstance(grid.x_cells, PlaneCells)
+            out = grid.source.sample_cells(grid.x_cells, letters, rng)
         else:
-            rows = values.ravel().astype(int)
-            if np.any((rows != values.ravel()) | (rows < 0) | (rows >= self.problem.n_y)):
-                raise InputError(f"observations of this problem are letters 0 .. {self.problem.n_y - 1}")
-        draws = rng.random(len(rows)) * cumulative[rows, -1]
-        letters = np.empty(len(rows), dtype=int)
+            assert isinstance(grid.source, LineSource)
+            out = grid.source.sample_cells(grid.x_edges[letters], grid.x_edges[letters + 1], rng)[:, None]
+        return out.reshape(shape if out.shape[1] == 1 else (*shape, out.shape[1]))
+
+    def _draw_letters(self, rows: Indices, rng: np.random.Generator) -> Indices:
+        """One output letter for each observation letter."""
+        channel = self._kept_channel()
+        letters = np.empty(len(rows), dtype=np.intp)
         for row in np.unique(rows):  # row by row: one table of (draws, letters) would be too large
             mine = rows == row
-            letters[mine] = np.searchsorted(cumulative[row], draws[mine], side="right")
-        letters = np.minimum(letters, self.problem.n_x - 1)
-        if self.problem.kind == "cells" and grid is not None:
-            out = grid.source.sample_cells(grid.x_edges[letters], grid.x_edges[letters + 1], rng)
-        elif self.problem.kind == "points" and self.problem.x_values is not None:
-            out = self.problem.x_values[letters, 0]
-        else:
-            out = letters
-        return np.asarray(out).reshape(values.shape)
+            start, stop = channel.indptr[row], channel.indptr[row + 1]
+            cumulative = np.cumsum(channel.data[start:stop])
+            draws = rng.random(int(mine.sum())) * cumulative[-1]
+            place = np.minimum(np.searchsorted(cumulative, draws, side="right"), len(cumulative) - 1)
+            letters[mine] = channel.indices[start:stop][place]
+        return letters
 
     def summary(self) -> str:
         """Few lines of text with every number and its bound."""
         text = super().summary()
         if self.problem.kind == "cells" and self.status is not Status.INFEASIBLE:
-            text += "\n  the upper bound also bounds the continuous problem; the lower bound is the grid's alone"
+            text += "\n  " + (
+                "the upper bound also bounds the continuous problem; the lower bound is the grid's alone"
+                if self.problem.continuous_bound
+                else "both bounds are the grid's alone: integrals or class boundaries are estimated (error about "
+                f"{self.problem.integration_error:.0e})"
+            )
         return text + (f"\n  {self.note}" if self.note else "")
 
     def _kept_channel(self) -> csr_array:

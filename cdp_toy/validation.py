@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,7 @@ from cdp_toy.errors import InputError, MemoryRefusedError
 
 __all__ = [
     "Array",
+    "Indices",
     "Mask",
     "check_level",
     "check_probabilities",
@@ -22,10 +24,15 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Indices = NDArray[np.integer[Any]]
 
 #: How far probabilities given in double precision may miss one. Decimals such as .1 x 10 err by 1e-16 a term;
 #: anything above 1e-9 is a typing error, not rounding.
 SUM_TOLERANCE = 1e-9
+
+#: The computed sum of n quotients by their sum misses one by n units in the last place at most, and by 40 up to
+#: n = 2^30, for numpy adds 128 numbers in 8 strands and such blocks pairwise.
+ROUNDED_SUM = 40
 
 
 def finite_array(value: ArrayLike, name: str, ndim: int | None = None) -> Array:
@@ -45,7 +52,13 @@ def finite_array(value: ArrayLike, name: str, ndim: int | None = None) -> Array:
 
 
 def check_probabilities(value: ArrayLike, name: str, ndim: int) -> Array:
-    """Return non-negative rows that sum to one (renormalised by their rounding error)."""
+    """Return non-negative rows that sum to one, divided by their sum unless rounding alone explains it.
+
+    Checked rows pass a second time unchanged, so that what was written to a file is read back bit by bit.
+
+    >>> check_probabilities([0.7, 0.3], "priors", 1).tolist()
+    [0.7, 0.3]
+    """
     array = finite_array(value, name, ndim)
     if array.shape[-1] == 0:
         raise InputError(f"{name} is empty: it needs at least one probability")
@@ -53,7 +66,7 @@ def check_probabilities(value: ArrayLike, name: str, ndim: int) -> Array:
     if len(bad):
         where = tuple(int(k) for k in bad[0])
         raise InputError(f"{name} must not be negative; {name}{list(where)} is {array[where]}")
-    total = np.asarray(array.sum(axis=-1))
+    total = np.asarray(np.ascontiguousarray(array).sum(axis=-1))  # contiguous rows are summed pairwise
     off = np.argwhere(np.atleast_1d(np.abs(total - 1.0)) > SUM_TOLERANCE)
     if len(off):
         row = int(off[0][0])
@@ -62,7 +75,8 @@ def check_probabilities(value: ArrayLike, name: str, ndim: int) -> Array:
             f"{which} must sum to 1; the sum is {np.atleast_1d(total)[row]:.12g}. "
             "Divide by the sum if these are weights."
         )
-    normalized = np.asarray(array / total[..., None])
+    rounded = np.abs(total - 1.0) <= min(array.shape[-1], ROUNDED_SUM) * np.finfo(np.float64).eps
+    normalized = np.asarray(array / np.where(rounded, 1.0, total)[..., None])
     normalized.setflags(write=False)
     return normalized
 

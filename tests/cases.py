@@ -77,6 +77,139 @@ PROBLEMS: dict[str, Callable[[], tuple[cdp.CDPProblem, dict[str, object]]]] = {
 }
 
 
+def _samples(dim: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    labels = (rng.random(600) < 0.4).astype(int)
+    x = rng.normal(size=(600, 2)) + np.where(labels, 0.9, -0.7)[:, None]
+    return (x[:, 0] if dim == 1 else x), labels
+
+
+def _histogram(dim: int) -> cdp.Histogram | cdp.Histogram2D:
+    samples, labels = _samples(dim)
+    return cdp.histogram_source(samples, labels, bins=12 if dim == 1 else 5)
+
+
+def _bump(centre: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Raised cosine on [centre - 2, centre + 2]."""
+    return lambda x: np.where(np.abs(x - centre) < 2, (1 + np.cos(np.pi * (x - centre) / 2)) / 4, 0.0)
+
+
+_LINE = cdp.GaussianMixture((0.7, 0.3), (-1.0, 1.0))
+_PLANE = cdp.presets.plane_toy().source
+_PAIR = cdp.IndependentPair(
+    cdp.GaussianMixture((0.7, 0.3), (-1.0, 1.0)), cdp.LaplaceMixture((0.7, 0.3), (0.0, 0.5), 0.6)
+)
+
+#: name -> model with continuous X, and the arguments that make a small finite problem of it
+MODELS: dict[str, Callable[[], tuple[cdp.CDPProblem, dict[str, object]]]] = {
+    "uniform": lambda: (
+        cdp.CDPProblem(
+            cdp.UniformMixture((0.5, 0.5), (-2.0, -0.5), (0.5, 2.5)), cdp.AdditiveGaussian(0.5), cdp.BayesClassifier()
+        ),
+        {"n": 21},
+    ),
+    "laplace": lambda: (
+        cdp.CDPProblem(
+            cdp.LaplaceMixture((0.6, 0.4), (-1.0, 1.0), 0.8), cdp.AdditiveGaussian(0.7), cdp.ThresholdClassifier(0.2)
+        ),
+        {"n": 21},
+    ),
+    "histogram": lambda: (
+        cdp.CDPProblem(_histogram(1), cdp.AdditiveGaussian(0.6), cdp.ThresholdClassifier(0.0)),
+        {"n": 21},
+    ),
+    "density": lambda: (
+        cdp.CDPProblem(
+            cdp.DensitySource((0.6, 0.4), (_bump(-0.8), _bump(0.8)), (-2.8, 2.8)),
+            cdp.AdditiveGaussian(0.6),
+            cdp.ThresholdClassifier(0.1),
+        ),
+        {"n": 15},
+    ),
+    "quantized": lambda: (
+        cdp.CDPProblem(_LINE, cdp.UniformQuantizer(-3.0, 3.0, 8), cdp.BayesClassifier()),
+        {"n": 21},
+    ),
+    "erased": lambda: (
+        cdp.CDPProblem(_LINE, cdp.Erasure(0.3, cdp.AdditiveGaussian(0.8)), cdp.BayesClassifier()),
+        {"n": 21},
+    ),
+    "erased_identity": lambda: (cdp.CDPProblem(_LINE, cdp.Erasure(0.5), cdp.BayesClassifier()), {"n": 15}),
+    "magnitude": lambda: (
+        cdp.CDPProblem(
+            _LINE, cdp.DeterministicMap([2, 1, 0, 1, 2], [-1.5, -0.5, 0.5, 1.5]), cdp.ThresholdClassifier(0.0)
+        ),
+        {"n": 21},
+    ),
+    "callable_line": lambda: (
+        cdp.CDPProblem(
+            _LINE,
+            cdp.AdditiveGaussian(1.0),
+            cdp.CallableClassifier(lambda points: (np.abs(points[:, 0]) < 1.2).astype(int)),
+        ),
+        {"n": 21},
+    ),
+    "plane_toy": lambda: (cdp.presets.plane_toy(), {"n": 7}),
+    "plane_curved": lambda: (cdp.presets.plane_curved(), {"n": (7, 6), "n_y": 6}),
+    "inpainting": lambda: (cdp.presets.inpainting(), {"n": (6, 7), "n_y": 9}),
+    "plane_quadratic": lambda: (
+        cdp.CDPProblem(
+            _PLANE,
+            cdp.blur(0.2, 0.7),
+            cdp.QuadraticClassifier([np.zeros((2, 2)), -np.eye(2)], np.zeros((2, 2)), [0.0, 1.5]),
+        ),
+        {"n": 6, "n_y": 5, "bounds": ((-4.0, 4.0), (-4.0, 4.0))},
+    ),
+    "plane_identity": lambda: (cdp.CDPProblem(_PLANE, cdp.Identity(), cdp.BayesClassifier()), {"n": 6}),
+    "plane_quantized": lambda: (
+        cdp.CDPProblem(_PLANE, cdp.UniformQuantizer(-2.5, 2.5, 5), cdp.LinearClassifier((1.0, 0.0), -0.2)),
+        {"n": 6},
+    ),
+    "plane_erased": lambda: (
+        cdp.CDPProblem(_PLANE, cdp.Erasure(0.2, cdp.drop_coordinate(0, 0.5)), cdp.LinearClassifier((1.0, 1.0))),
+        {"n": 6},
+    ),
+    "three_classes_in_the_plane": lambda: (
+        cdp.CDPProblem(
+            cdp.GaussianMixture2D(
+                (0.4, 0.3, 0.3),
+                [[(-1.5, 0.0), (-0.5, 1.0)], [(1.0, 1.0)], [(0.5, -1.2)]],
+                0.5,
+                [(0.6, 0.4), (1,), (1,)],
+            ),
+            cdp.AdditiveGaussian(0.6),
+            cdp.BayesClassifier(),
+            perception="tv",
+        ),
+        {"n": 6},
+    ),
+    "callable_in_the_plane": lambda: (
+        cdp.CDPProblem(
+            _PLANE,
+            cdp.AdditiveGaussian(0.8),
+            cdp.CallableClassifier(lambda points: (points[:, 0] > np.sin(points[:, 1])).astype(int)),
+        ),
+        {"n": 6},
+    ),
+    "histogram_2d": lambda: (
+        cdp.CDPProblem(_histogram(2), cdp.AdditiveGaussian(0.5), cdp.LinearClassifier((1.0, 0.6))),
+        {"n": 7, "n_y": 6},
+    ),
+    "independent_pair": lambda: (
+        cdp.CDPProblem(
+            _PAIR, cdp.LinearGaussian(np.eye(2), np.diag([1.0, 0.3])), cdp.LinearClassifier((1.0, 0.0), 0.3)
+        ),
+        {"n": 7},
+    ),
+}
+
+
+def model_problem(name: str) -> cdp.DiscreteProblem:
+    """Small finite problem of a continuous model."""
+    problem, arguments = MODELS[name]()
+    return problem.discretize(**arguments)
+
+
 def finite_problem(name: str) -> cdp.DiscreteProblem:
     """Small finite problem of the catalogue."""
     problem, arguments = PROBLEMS[name]()

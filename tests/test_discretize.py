@@ -73,14 +73,14 @@ def test_costs_are_non_negative_and_consistent(name: str) -> None:
 def test_classes_follow_the_classifier(name: str) -> None:
     problem, (model, _) = finite_problem(name), PROBLEMS[name]()
     assert problem.classes.shape == (problem.n_x,)
-    if problem.grid is not None:
+    if problem.kind != "tables":
         regions = model.classifier.regions(model.source, model.class_cost)
         assert_array_equal(problem.classes, regions.at(problem.x_values[:, 0]))
         for boundary in regions.boundaries:
             assert boundary in problem.grid.x_edges
 
 
-@pytest.mark.parametrize("name", [name for name in PROBLEMS if finite_problem(name).grid is not None])
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if finite_problem(name).kind != "tables"])
 def test_grids_keep_the_moments_of_the_source(name: str) -> None:
     problem, (model, _) = finite_problem(name), PROBLEMS[name]()
     parts = [(model.source.priors[c] * w, m, s) for c, w, m, s in model.source.components]
@@ -419,14 +419,17 @@ def test_pieces_that_do_not_fit_are_refused() -> None:
         cdp.CDPProblem(letters, cdp.binary_symmetric(0.1), cdp.BayesClassifier()).discretize()
     with refused("additive Gaussian noise needs one-dimensional x_values"):
         cdp.CDPProblem(letters, noise, cdp.BayesClassifier(), distortion="hamming").discretize(n=21)
-    with refused("source must be one of sources.GaussianMixture | sources.TableSource, got str"):
+    with refused("source must be a Source such as ") as caught:
         cdp.CDPProblem("normal", noise, cdp.BayesClassifier())
+    assert "GaussianMixture, " in str(caught.value) and str(caught.value).endswith("; got str")
+    with refused("got BayesClassifier (an instance is needed, not the class)"):
+        cdp.CDPProblem(source, noise, cdp.BayesClassifier)
     with refused("class_cost has shape (3, 3); expected (2, 2), rows true classes"):
         cdp.CDPProblem(source, noise, cdp.BayesClassifier(), class_cost=np.ones((3, 3)))
     with refused("the classifier names class -1 (entry 0)"):
         cdp.CDPProblem(source, noise, cdp.ThresholdClassifier(0.0, [-1, 0]))
     for odd in (None, 3.0, {"squared": 1}, [1.0, 2.0], [[1.0], [1.0, 2.0]], object):
-        with refused("distortion must be one of squared_error, hamming, or a table of numbers"):
+        with refused("distortion must be one of squared_error, absolute_error, hamming, or a table of numbers"):
             cdp.CDPProblem(source, noise, cdp.BayesClassifier(), distortion=odd)
     with refused("unknown perception '['kl']'; did you mean 'kl'?"):
         cdp.CDPProblem(source, noise, cdp.BayesClassifier(), perception=["kl"])

@@ -15,6 +15,7 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 import cdp_toy as cdp
+from cdp_toy.cells import LineCells
 from cdp_toy.classifiers import Regions, bayes_regions
 
 INF = math.inf
@@ -207,14 +208,15 @@ def test_table_source_removes_rounding_from_its_sums_and_is_read_only() -> None:
 
 def test_gaussian_transition_rows() -> None:
     x, edges = np.array([-1.0, 0.0, 8.0]), np.array([-INF, -1.0, 0.5, INF])
-    table = cdp.AdditiveGaussian(0.5).transition(x, edges)
+    table = cdp.AdditiveGaussian(0.5).transition(x, LineCells(edges))
     assert_allclose(table.sum(axis=1), 1.0, rtol=1e-15)
     assert_allclose(table, np.diff(norm.cdf((edges[None, :] - x[:, None]) / 0.5), axis=1), atol=1e-16)
-    assert_allclose(cdp.AdditiveGaussian(0.5).transition(np.array([-8.0]), edges)[0, 2], norm.sf(17), rtol=1e-12)
+    far = cdp.AdditiveGaussian(0.5).transition(np.array([-8.0]), LineCells(edges))
+    assert_allclose(far[0, 2], norm.sf(17), rtol=1e-12)
 
 
 def test_no_noise_puts_a_letter_into_its_own_cell() -> None:
-    table = cdp.Identity().transition(np.array([-3.0, 0.2, 4.0]), np.array([-INF, -1.0, 0.5, INF]))
+    table = cdp.Identity().transition(np.array([-3.0, 0.2, 4.0]), LineCells(np.array([-INF, -1.0, 0.5, INF])))
     assert table.tolist() == np.eye(3).tolist()
     assert cdp.Identity().noise_std == 0
 
