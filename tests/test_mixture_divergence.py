@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from cdp_toy.mixture_divergence import Mixture, mixture_divergence
+from cdp_toy.linear.line_divergence import Mixture, mixture_divergence
 from cdp_toy.perceptions import CATALOGUE, FDivergence
 
 catalogue = pytest.mark.parametrize("name", list(CATALOGUE))

@@ -21,20 +21,14 @@ from cdp_toy.classifiers import Regions, TableClassifier
 from cdp_toy.degradations import AdditiveGaussian
 from cdp_toy.distortions import SquaredError, distortion_from
 from cdp_toy.errors import InputError
-from cdp_toy.mixture_divergence import Mixture, mixture_divergence
+from cdp_toy.linear.line_divergence import Mixture, mixture_divergence
+from cdp_toy.linear.scalar_search import NEAR_ZERO, SCAN_POINTS, ScalarSearch
 from cdp_toy.perceptions import perception_from
 from cdp_toy.problem import CDPProblem
 from cdp_toy.sources import Component, GaussianMixture
-from cdp_toy.sublevel_sets import SublevelSets
 from cdp_toy.validation import Array, check_level, finite_array
 
-__all__ = ["LinearDenoiserFamily", "LinearOptimum", "linear_denoiser"]
-
-#: a-values of the scan that finds where the curves turn; sublevel pieces thinner than a step are found by their minimum
-SCAN_POINTS = 401
-#: a jump at a = 0 is possible (Xhat = 0 exactly), so the scan also looks this close to it
-NEAR_ZERO = 1e-6
-EPS = float(np.finfo(np.float64).eps)
+__all__ = ["LinearDenoiserFamily", "LinearOptimum"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +100,7 @@ class LinearDenoiserFamily:
     @cached_property
     def regions(self) -> Regions:
         """Decision regions of the predefined classifier."""
-        return self.problem.classifier.regions(self.source, self.problem.class_cost)
+        return self.problem.classifier.regions(self.source, np.asarray(self.problem.class_cost))
 
     @property
     def source(self) -> GaussianMixture:
@@ -158,7 +152,7 @@ class LinearDenoiserFamily:
         Examples
         --------
         >>> from cdp_toy import presets
-        >>> print(f"{linear_denoiser(presets.paper_toy()).error_rate(0.5):.12f}")
+        >>> print(f"{LinearDenoiserFamily(presets.paper_toy()).error_rate(0.5):.12f}")
         0.204117333467
         """
         points, cost = finite_array(a, "a"), np.asarray(self.problem.class_cost)
@@ -177,7 +171,6 @@ class LinearDenoiserFamily:
             total += step * np.sign(points) * pdf * boundary / (points**2 * std)
         return _plain(total)
 
-    @cached_property
     def _error_minima(self) -> Array:
         """Where the error rate may be least inside an interval: its local minima, and both sides of the jump at 0."""
         low, high = self.a_range
@@ -201,24 +194,11 @@ class LinearDenoiserFamily:
         Examples
         --------
         >>> from cdp_toy import presets
-        >>> print(f"{linear_denoiser(presets.paper_toy()).distortion(2 / 3):.12f}")
+        >>> print(f"{LinearDenoiserFamily(presets.paper_toy()).distortion(2 / 3):.12f}")
         0.666666666667
         """
         points = finite_array(a, "a")
         return _plain((1 - points) ** 2 * self._second_moment + points**2 * self.noise_std**2)
-
-    def _distortion_interval(self, level: float) -> tuple[float, float] | None:
-        """Interval of a with distortion <= level, None where there is none."""
-        if math.isinf(level):
-            return self.a_range if level > 0 else None
-        moment, noise = self._second_moment, self.noise_std**2
-        total = moment + noise
-        discriminant = level * total - moment * noise
-        if discriminant < -4 * EPS * moment * total:  # less is rounding at the vertex
-            return None
-        root = math.sqrt(max(discriminant, 0.0))
-        low, high = max(self.a_range[0], (moment - root) / total), min(self.a_range[1], (moment + root) / total)
-        return (low, high) if low <= high else None
 
     # perception
 
@@ -238,7 +218,7 @@ class LinearDenoiserFamily:
         Examples
         --------
         >>> from cdp_toy import presets
-        >>> print(f"{linear_denoiser(presets.paper_toy()).perception(0.80940644):.12f}")
+        >>> print(f"{LinearDenoiserFamily(presets.paper_toy()).perception(0.80940644):.12f}")
         0.006202278752
         """
         return _plain(self._quadrature(a)[..., 0])
@@ -253,32 +233,19 @@ class LinearDenoiserFamily:
         pairs = [mixture_divergence(divergence, self._x_law, self._y_law.scaled(float(t))) for t in points.ravel()]
         return np.array(pairs, dtype=np.float64).reshape(*points.shape, 2)
 
-    @cached_property
-    def _perception_sets(self) -> SublevelSets:
-        low, high = self.a_range
-        near_zero = [a for a in (-NEAR_ZERO, 0.0, NEAR_ZERO) if low < a < high]
-        grid = np.unique(np.concatenate([np.linspace(low, high, SCAN_POINTS), near_zero]))
-        return SublevelSets(self.perception, grid)
-
     # optima
 
-    def _candidates(self, max_distortion: float, max_perception: float) -> Array:
-        """The a-values among which the least error lies: ends of the feasible intervals and error minima inside."""
-        allowed = self._distortion_interval(max_distortion)
-        if allowed is None:
-            return np.zeros(0)
-        found: list[float] = []
-        for start, end in self._perception_sets.intervals(max_perception):
-            low, high = max(start, allowed[0]), min(end, allowed[1])
-            if low <= high:
-                inside = self._error_minima[(self._error_minima >= low) & (self._error_minima <= high)]
-                # the least distortion is no candidate for the least error; it settles ties where the error is flat
-                found += [low, high, *inside.tolist(), min(max(self._least_distortion_at, low), high)]
-        return np.asarray(found)
-
-    @property
-    def _least_distortion_at(self) -> float:
-        return self._second_moment / (self._second_moment + self.noise_std**2)
+    @cached_property
+    def _search(self) -> ScalarSearch:
+        total = self._second_moment + self.noise_std**2
+        return ScalarSearch(
+            self.error_rate,
+            self.distortion,
+            self.perception,
+            (self._second_moment / total, total),
+            self.a_range,
+            self._error_minima,
+        )
 
     def _optimum(self, a: float) -> LinearOptimum:
         return LinearOptimum(float(a), float(self.error_rate(a)), float(self.distortion(a)), float(self.perception(a)))
@@ -291,11 +258,11 @@ class LinearDenoiserFamily:
         Examples
         --------
         >>> from cdp_toy import presets
-        >>> family = linear_denoiser(presets.paper_toy())
+        >>> family = LinearDenoiserFamily(presets.paper_toy())
         >>> print(f"{family.best(0.70, float('inf')).a:.6f}", family.best(0.66, 0.1))
         0.561257 None
         """
-        candidates = self._candidates(
+        candidates = self._search.candidates(
             check_level(max_distortion, "max_distortion"), check_level(max_perception, "max_perception")
         )
         if not len(candidates):
@@ -313,7 +280,7 @@ class LinearDenoiserFamily:
         distortions, perceptions = np.broadcast_arrays(*levels)
         out = np.full(distortions.shape, np.nan)
         for k in np.ndindex(out.shape):
-            candidates = self._candidates(float(distortions[k]), float(perceptions[k]))
+            candidates = self._search.candidates(float(distortions[k]), float(perceptions[k]))
             if len(candidates):
                 out[k] = np.min(self.error_rate(candidates))
         return _plain(out)
@@ -324,28 +291,13 @@ class LinearDenoiserFamily:
 
     def least_distortion(self) -> LinearOptimum:
         """The member of least distortion in a_range: a = E[X^2] / (E[X^2] + noise_std^2) where that lies inside."""
-        return self._optimum(min(max(self._least_distortion_at, self.a_range[0]), self.a_range[1]))
+        return self._optimum(self._search.least_distortion)
 
     def least_perception(self) -> LinearOptimum:
         """The member of least perception in a_range."""
-        return self._optimum(self._perception_sets.minimizer)
+        return self._optimum(self._search.least_perception)
 
 
 def _plain(values: Array) -> Array:
     """Scalars come back as numbers, arrays as arrays."""
     return values[()]
-
-
-def linear_denoiser(problem: CDPProblem, a_range: tuple[float, float] = (0.0, 4.0)) -> LinearDenoiserFamily:
-    """The family Xhat = a Y of a Gaussian-mixture problem, the restorations that the paper's toy is drawn with.
-
-    Parameters, refusals and methods are those of `LinearDenoiserFamily`; `a_range` is where the optima are searched.
-
-    Examples
-    --------
-    >>> from cdp_toy import presets
-    >>> least = linear_denoiser(presets.paper_toy()).least_perception()
-    >>> print(f"{least.a:.8f} {least.perception:.12f}")
-    0.80940644 0.006202278752
-    """
-    return LinearDenoiserFamily(problem, a_range)
