@@ -1,17 +1,25 @@
-"""Command line: `cdp-toy reproduce` and `cdp-toy solve`."""
+"""Command line: `cdp-toy reproduce`, `cdp-toy solve` and `cdp-toy presets`."""
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import json
 import math
+import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from cdp_toy import __version__
-from cdp_toy.errors import CDPError
+from cdp_toy.errors import CDPError, InputError
+
+if TYPE_CHECKING:
+    from cdp_toy.problem import CDPProblem
 
 __all__ = ["app", "main"]
 
@@ -26,8 +34,13 @@ app = typer.Typer(
 Examples:
   cdp-toy reproduce
   cdp-toy reproduce --out results --n 51
+  cdp-toy reproduce --toy 2d --out results_2d
+  cdp-toy show plane-toy
   cdp-toy solve --preset paper-toy --n 101 -D 0.70 -P 0.002
   cdp-toy solve --preset binary-conflict -D 0.3 -P 0.01 --json
+  cdp-toy presets
+  cdp-toy presets plane-toy --out my_toy.toml
+  cdp-toy solve --problem my_toy.toml --n 12,10 -D 2.5 -P 0.05
 
 Exit codes: 0 done, 1 no channel meets the levels (proven), 2 the request was refused.""",
 )
@@ -51,28 +64,82 @@ def _root(
 @app.command("reproduce")
 def reproduce_command(
     out: Annotated[Path, typer.Option(help="Directory for figures, tables and the cache.")] = Path("cdp_toy_results"),
-    n: Annotated[int, typer.Option(help="Cells per axis of the exact grids.")] = 101,
+    n: Annotated[
+        str | None, typer.Option(help="Cells per axis of the exact grids; 101 on the line, 9 in the plane.")
+    ] = None,
     levels: Annotated[int, typer.Option(min=2, help="Perception levels of each exact surface.")] = 9,
     points: Annotated[int, typer.Option(min=1, help="Points of each perception level.")] = 9,
     workers: Annotated[int, typer.Option(min=1, help="Processes that solve.")] = 2,
     fresh: Annotated[bool, typer.Option("--fresh", help="Solve again instead of drawing from the cache.")] = False,
+    toy: Annotated[
+        str | None, typer.Option(help="1d, the paper's toy (the default), or 2d, the toy in the plane.")
+    ] = None,
+    problem: Annotated[Path | None, typer.Option(help="A problem file in TOML instead of a toy.")] = None,
 ) -> None:
     """Reproduce the paper's Figures 1 and 2, and draw the exact surface over all channels beside the linear family.
 
+    With --toy 2d or --problem FILE the like for another problem: its picture, the exact surface, and in the plane the
+    laws as images and the channel as arrows.
+
     Example: cdp-toy reproduce --out results
+
+    Example: cdp-toy reproduce --problem my_toy.toml --n 51 --out my_results
 
     Solved rows are kept in OUT/rows.jsonl as they come: an interrupted run goes on where it stopped, and a second run
     only draws.
     """
     from cdp_toy.reproduce import reproduce
 
-    reproduce(out, n=n, levels=levels, points=points, workers=workers, fresh=fresh, say=typer.echo)
+    if toy is not None and problem is not None:
+        raise InputError("give at most one of --toy and --problem")
+    reproduce(
+        out,
+        n=count_of(n, "--n"),
+        levels=levels,
+        points=points,
+        workers=workers,
+        fresh=fresh,
+        say=typer.echo,
+        toy=toy or "1d",
+        problem=None if problem is None else problem_of(None, problem),
+    )
+
+
+@app.command("show")
+def show_command(
+    problem: Annotated[str, typer.Argument(help="A preset's name or a problem file in TOML.")],
+    out: Annotated[Path | None, typer.Option(help="PNG or PDF to write; NAME.png here when left out.")] = None,
+    n: Annotated[str | None, typer.Option(help="Cells per axis; 201 on the line, 41 in the plane.")] = None,
+) -> None:
+    """Draw a problem: source by class, classifier, observation, and the posterior.
+
+    Example: cdp-toy show plane-toy
+
+    Example: cdp-toy show my_toy.toml --out my_toy.pdf
+    """
+    from cdp_toy.presets import PRESETS
+    from cdp_toy.reproduce import portrait_grid
+
+    is_file = problem not in PRESETS and (problem.endswith(".toml") or Path(problem).exists())
+    model = problem_of(None, Path(problem)) if is_file else problem_of(problem, None)
+    grid = portrait_grid(model, count_of(n, "--n"))
+    from cdp_toy import figures
+
+    target = Path(f"{Path(problem).stem}.png") if out is None else out
+    figures.save_as(figures.figure_problem(model, grid), target)
+    typer.echo(f"wrote {target}")
 
 
 @app.command("solve")
 def solve_command(
-    preset: Annotated[str, typer.Option(help="paper-toy, paper-toy-threshold-0, three-classes or binary-conflict.")],
-    n: Annotated[int | None, typer.Option(help="Cells per axis (continuous presets only).")] = None,
+    preset: Annotated[str | None, typer.Option(help="A ready problem; `cdp-toy presets` lists them.")] = None,
+    problem: Annotated[
+        Path | None, typer.Option(help="A problem file in TOML; `cdp-toy presets NAME --out FILE` writes one.")
+    ] = None,
+    n: Annotated[
+        str | None, typer.Option(help="Cells per axis, such as 101, in the plane also 8,10 (no tables of letters).")
+    ] = None,
+    n_y: Annotated[str | None, typer.Option(help="The same for the observation Y; as --n when left out.")] = None,
     max_distortion: Annotated[float, typer.Option("-D", "--max-distortion", help="Distortion level.")] = math.inf,
     max_perception: Annotated[float, typer.Option("-P", "--max-perception", help="Perception level.")] = math.inf,
     kind: Annotated[str, typer.Option(help="Grid: cells (bounds the continuous problem) or points.")] = "cells",
@@ -81,32 +148,119 @@ def solve_command(
 ) -> None:
     """Solve one point C(D, P) exactly over all channels, with a lower and an upper bound.
 
+    Give one of --preset and --problem.
+
     Example: cdp-toy solve --preset paper-toy --n 101 -D 0.70 -P 0.002
+
+    Example: cdp-toy solve --problem my_toy.toml --n 12,10 --n-y 9 -D 2.5 -P 0.05
     """
-    from cdp_toy import presets, solve
+    from cdp_toy import solve
     from cdp_toy.point import Status
 
-    problem = presets.from_name(preset)
-    grid = problem.discretize(n=n, kind=kind)  # type: ignore[arg-type]  # refused there when unknown
-    solution = solve(
-        grid, max_distortion=max_distortion, max_perception=max_perception, tol=tol, on_infeasible="return"
-    )
+    cells, cells_y = count_of(n, "--n"), count_of(n_y, "--n-y")
+    grid = problem_of(preset, problem).discretize(n=cells, n_y=cells_y, kind=kind)  # type: ignore[arg-type]  # checked there
+    with _unheard():
+        solution = solve(
+            grid, max_distortion=max_distortion, max_perception=max_perception, tol=tol, on_infeasible="return"
+        )
     if as_json:
-        typer.echo(json.dumps(_record(solution, preset, n), indent=2))
+        asked: dict[str, object] = {
+            "preset": preset,
+            "problem": None if problem is None else str(problem),
+            "n": cells,
+            "n_y": cells_y,
+        }
+        typer.echo(json.dumps(_record(solution, asked), indent=2))
     else:
         typer.echo(solution.summary())
     if solution.status is Status.INFEASIBLE:
         raise typer.Exit(1)
 
 
-def _record(solution: object, preset: str, n: int | None) -> dict[str, object]:
+@app.command("presets")
+def presets_command(
+    name: Annotated[str | None, typer.Argument(help="A preset to print as a problem file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the problem file here; a file that exists is kept.")] = None,
+) -> None:
+    """List the ready problems, or print one as a problem file to start from.
+
+    Example: cdp-toy presets
+
+    Example: cdp-toy presets paper-toy --out my_toy.toml
+    """
+    from cdp_toy.presets import PRESETS, from_name
+    from cdp_toy.problem_files import problem_to_toml, save_problem
+
+    if name is None and out is not None:
+        raise InputError("presets --out needs the name of a preset: cdp-toy presets paper-toy --out my_toy.toml")
+    if name is None:
+        places = {1: "line", 2: "plane", None: "letters"}
+        typer.echo(f"{'preset':24}{'X':10}{'classes':9}")
+        for key, preset in PRESETS.items():
+            source = preset().source
+            description = (inspect.getdoc(preset) or "").partition("\n")[0]
+            typer.echo(f"{key:24}{places.get(source.dim, source.dim):10}{source.n_classes:<9}{description}")
+    elif out is None:
+        typer.echo(problem_to_toml(from_name(name)), nl=False)
+    else:
+        preset_problem = from_name(name)
+        if out.exists():
+            raise InputError(f"{out} exists and is kept; choose another name, or remove it first")
+        save_problem(preset_problem, out)
+        typer.echo(f"wrote {out}; solve it with: cdp-toy solve --problem {out}")
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep what compiled solvers print off standard output: HiGHS 1.16 announces itself whatever it is told."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def problem_of(preset: str | None, file: Path | None) -> CDPProblem:
+    """Return the problem of exactly one of a preset's name and a problem file."""
+    from cdp_toy.presets import from_name
+    from cdp_toy.problem_files import load_problem
+
+    if preset is not None and file is None:
+        return from_name(preset)
+    if file is not None and preset is None:
+        return load_problem(file)
+    given = "neither" if file is None else "both"
+    raise InputError(
+        f"give exactly one of --preset NAME and --problem FILE.toml, got {given}; `cdp-toy presets` lists the presets"
+    )
+
+
+def count_of(text: str | None, option: str) -> int | tuple[int, int] | None:
+    """Return a number of cells per axis, or a pair of them.
+
+    >>> count_of("101", "--n"), count_of("8,10", "--n")
+    (101, (8, 10))
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*(,\s*[+-]?[0-9]{1,18}\s*)?", text):
+        raise InputError(f"{option} must be a whole number such as 101, or two such as 8,10 in the plane; got {text!r}")
+    first, *second = map(int, text.split(","))
+    return (first, second[0]) if second else first
+
+
+def _record(solution: object, asked: dict[str, object]) -> dict[str, object]:
     """Plain JSON of a point: numbers that are not finite become null or the word inf."""
     bounds = ("lower_bound", "upper_bound", "gap")
     levels = ("max_distortion", "max_perception", "price_distortion", "price_perception")
     fields = (*bounds, "error_rate", "distortion", "perception", *levels)
     numbers = {name: _json_number(float(getattr(solution, name))) for name in fields}
     words = {name: str(getattr(solution, name)) for name in ("status", "scope", "solver", "note")}
-    return {"preset": preset, "n": n, **words, **numbers, "version": __version__}
+    return {**asked, **words, **numbers, "version": __version__}
 
 
 def _json_number(value: float) -> float | str | None:

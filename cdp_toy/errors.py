@@ -51,4 +51,4 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
     known = list(known)
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
     hint = f"; did you mean '{close[0]}'?" if close else "."
-    return InputError(f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}")
+    return InputError(f"unknown {kind} '{name}'{hint} Known: {', '.join(known) or 'none'}")
