@@ -1,11 +1,16 @@
-"""The main job: the paper's toy figures from closed forms, and the exact surface over all channels beside them."""
+"""The main job: paper figures from closed forms, and the exact surfaces over all channels beside the linear family.
+
+The same job for other problems: the toy in the plane, or a problem of the user's.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,19 +18,28 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from cdp_toy import __version__, presets, theorems
+from cdp_toy.boundary import min_distortion
+from cdp_toy.distortions import distortion_from
+from cdp_toy.errors import InputError, unknown_name
 from cdp_toy.finite import DiscreteProblem
-from cdp_toy.linear import LinearDenoiserFamily, linear_denoiser
+from cdp_toy.linear import LinearDenoiserFamily, PlaneLinearFamily, linear_denoiser
 from cdp_toy.point import Point, Status
+from cdp_toy.problem import CDPProblem
+from cdp_toy.problem_files import problem_to_toml
 from cdp_toy.published import compare
 from cdp_toy.scan import Journal, Row, all_points, distortion_fractions, perception_levels, scan_row
+from cdp_toy.solution import Solution
+from cdp_toy.solving import solve
+from cdp_toy.sources import PlaneSource, TableSource
 from cdp_toy.summaries import table_text, write_csv
+from cdp_toy.validation import Array
 
 if TYPE_CHECKING:
     from cdp_toy.figures import ExactSurface
 
-__all__ = ["reproduce"]
+__all__ = ["TOYS", "Study", "reproduce"]
 
-#: Perception levels of the scan [nats]: below 5e-4 the strip between D_min and saturation is as before, only steeper;
+#: Perception levels of the scan: below 5e-4 the strip between D_min and saturation is as before, only steeper;
 #: .4 is where the paper's axis ends.
 LEAST_PERCEPTION, MOST_PERCEPTION = 5e-4, 0.4
 
@@ -34,24 +48,68 @@ SCAN_TOL = 1e-7
 
 THRESHOLDS: dict[str, float | None] = {"Bayes threshold for X": None, "threshold 0": 0.0}
 
+#: Toys of the job by their name on the command line.
+TOYS = ("1d", "2d")
+
+#: Cells per axis when none are asked for: on the line, and in the plane, where a point has n^4 channel entries.
+CELLS_ON_LINE, CELLS_IN_PLANE = 101, 9
+
+#: Where the paper's axis of distortion ends, and the linear family's values are tabulated from.
+PAPER_D, PAPER_P = (0.667, 0.745), (0.0065, 0.4)
+
+#: Points of the lattice on which claims about the linear family are checked, along D and P.
+LATTICE = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One problem of a job: its model, its grid, and the linear families that are put beside it.
+
+    `ranges` are the intervals of D and P on which the families are compared; found from the scan when None.
+    """
+
+    name: str
+    problem: CDPProblem
+    grid: DiscreteProblem
+    families: dict[str, LinearDenoiserFamily | PlaneLinearFamily] = field(default_factory=dict)
+    ranges: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+    def lattice(self, rows: tuple[Row, ...]) -> tuple[Array, Array]:
+        """Levels D and P on which claims about the families are checked."""
+        d, p = self.ranges or (
+            (min(row.min_distortion.upper for row in rows), self.far(rows)),
+            (rows[0].max_perception, rows[-1].max_perception),
+        )
+        return np.linspace(*d, LATTICE), np.linspace(*p, LATTICE)
+
+    def far(self, rows: tuple[Row, ...]) -> float:
+        """Where a picture ends in D: a little beyond the end of every row."""
+        if self.ranges is not None:
+            return self.ranges[0][1]
+        low, high = min(row.min_distortion.upper for row in rows), max(row.end for row in rows)
+        return high + 0.15 * (high - low)
+
 
 def reproduce(
     out: Path,
-    n: int = 101,
+    n: int | tuple[int, int] | None = None,
     levels: int = 9,
     points: int = 9,
     workers: int = 2,
     fresh: bool = False,
     say: Callable[[str], None] = print,
+    *,
+    toy: str = "1d",
+    problem: CDPProblem | None = None,
 ) -> list[Path]:
-    """Reproduce the paper's toy figures and put the exact surface beside them.
+    """Reproduce the paper's toy figures and put the exact surface beside them; or do the like for another problem.
 
     Parameters
     ----------
     out : Path
         Directory for figures, tables and the cache `rows.jsonl`; made when missing.
-    n : int
-        Cells per axis of the exact grids.
+    n : int or pair of int, optional
+        Cells per axis of the exact grids; 101 on the line and 9 in the plane when left out.
     levels, points : int
         Perception levels of each exact surface, and points of each level.
     workers : int
@@ -60,6 +118,10 @@ def reproduce(
         Forget cached rows.
     say : callable
         Where text goes.
+    toy : "1d" or "2d"
+        The paper's toy with two classifiers, or the toy in the plane (`cdp_toy.presets.plane_toy`).
+    problem : CDPProblem, optional
+        A problem to treat instead of a toy; it must be describable by a problem file.
 
     Returns
     -------
@@ -69,29 +131,79 @@ def reproduce(
     Raises
     ------
     InputError
-        When a grid cannot be built from `n`.
+        When a grid cannot be built from `n`, the toy is unknown, or the problem holds a function.
     """
+    if toy not in TOYS:
+        raise unknown_name("toy", toy, TOYS)
+    paper = problem is None and toy == "1d"
+    settings: dict[str, object] = {"version": __version__, "levels": levels, "points": points, "tol": SCAN_TOL}
+    if paper:
+        settings["n"] = n or CELLS_ON_LINE
+        studies = [_paper_study(name, threshold, n) for name, threshold in THRESHOLDS.items()]
+    else:
+        chosen = presets.plane_toy() if problem is None else problem
+        settings.update(n=n, problem=problem_to_toml(chosen))
+        studies = [_study(chosen, n, say)]
     out.mkdir(parents=True, exist_ok=True)
-    grids = {name: presets.paper_toy(t).discretize(n=n) for name, t in THRESHOLDS.items()}
-    families = {name: linear_denoiser(presets.paper_toy(t)) for name, t in THRESHOLDS.items()}
-    written = _paper_figures(out, families["Bayes threshold for X"], say)
-
-    settings = {"version": __version__, "n": n, "levels": levels, "points": points, "tol": SCAN_TOL}
+    written = _paper_figures(out, studies[0], say) if paper else _portrait(out, studies[0])
     if fresh:
         (out / "rows.jsonl").unlink(missing_ok=True)
     journal = Journal(out / "rows.jsonl", settings)
     try:
-        _scan(grids, journal, levels, points, workers, say)
+        _scan(studies, journal, levels, points, workers, say)
     finally:  # whatever ends the scan, what is known is tabulated
-        written += _tables(out, journal, families, say)
-    written += _surface_figure(out, grids, families, journal, n)
+        written += _tables(out, journal, studies, say)
+    written += _surface_figure(out, studies, journal, "figure3_exact_surface" if paper else "surface")
+    written += [path for study in studies for path in _channel(out, study, journal, say)]
     say("\nfiles: " + ", ".join(str(p) for p in written))
     return written
 
 
-def _paper_figures(out: Path, family: LinearDenoiserFamily, say: Callable[[str], None]) -> list[Path]:
+def _paper_study(name: str, threshold: float | None, n: int | tuple[int, int] | None) -> Study:
+    toy = presets.paper_toy(threshold)
+    grid = toy.discretize(n=n or CELLS_ON_LINE)
+    return Study(name, toy, grid, {"linear_family": linear_denoiser(toy)}, (PAPER_D, PAPER_P))
+
+
+def _study(problem: CDPProblem, n: int | tuple[int, int] | None, say: Callable[[str], None]) -> Study:
+    """A problem on its grid, with as many linear families as have closed forms for it."""
+    in_plane = isinstance(problem.source, PlaneSource)
+    grid = _on_grid(problem, n, CELLS_ON_LINE, CELLS_IN_PLANE)
+    families: dict[str, LinearDenoiserFamily | PlaneLinearFamily] = {}
+    for column, family in (("linear_family", "scalar"), *((("linear_diagonal", "diagonal"),) if in_plane else ())):
+        try:
+            families[column] = linear_denoiser(problem, family=family)
+        except InputError as reason:
+            say(f"no linear denoisers ({family}) beside the exact surface: {reason}")
+    return Study(problem.name or "problem", problem, grid, families)
+
+
+def portrait_grid(problem: CDPProblem, n: int | tuple[int, int] | None = None) -> DiscreteProblem:
+    """The problem on a grid that is fine to look at: 201 cells on the line and 41 x 41 in the plane when n is None."""
+    return _on_grid(problem, n, on_line=201, in_plane=41)
+
+
+def _on_grid(problem: CDPProblem, n: int | tuple[int, int] | None, on_line: int, in_plane: int) -> DiscreteProblem:
+    """Discretize with n cells, or a default where cells are needed and none are asked for."""
+    finite = isinstance(problem.source, TableSource)
+    if n is None and not (finite and not problem.degradation.needs_cells(problem.source)):
+        n = in_plane if problem.source.dim == 2 else on_line
+    return problem.discretize(n=n)
+
+
+def _portrait(out: Path, study: Study) -> list[Path]:
+    """Picture of the problem itself."""
     from cdp_toy import figures
 
+    grid = study.grid if isinstance(study.problem.source, TableSource) else portrait_grid(study.problem)
+    return figures.save(figures.figure_problem(study.problem, grid), out, "problem")
+
+
+def _paper_figures(out: Path, study: Study, say: Callable[[str], None]) -> list[Path]:
+    from cdp_toy import figures
+
+    family = study.families["linear_family"]
+    assert isinstance(family, LinearDenoiserFamily)
     written = figures.save(figures.figure_1(family), out, "figure1") + figures.save(
         figures.figure_2(family), out, "figure2"
     )
@@ -108,20 +220,17 @@ def _paper_figures(out: Path, family: LinearDenoiserFamily, say: Callable[[str],
 
 
 def _scan(
-    grids: dict[str, DiscreteProblem],
-    journal: Journal,
-    levels: int,
-    points: int,
-    workers: int,
-    say: Callable[[str], None],
+    studies: list[Study], journal: Journal, levels: int, points: int, workers: int, say: Callable[[str], None]
 ) -> None:
     """Solve the rows that the journal does not have, in worker processes."""
-    wanted: list[tuple[str, float]] = []
-    for name, grid in grids.items():
-        known = [row.max_perception for row in journal.of(name)]
+    wanted: list[tuple[Study, float]] = []
+    for study in studies:
+        known = [row.max_perception for row in journal.of(study.name)]
         if len(known) < levels:
             wanted += [
-                (name, p) for p in perception_levels(grid, levels, LEAST_PERCEPTION, MOST_PERCEPTION) if p not in known
+                (study, p)
+                for p in perception_levels(study.grid, levels, LEAST_PERCEPTION, MOST_PERCEPTION)
+                if p not in known
             ]
     if not wanted:
         say(f"\nexact surfaces: all rows found in {journal.path}; nothing to solve")
@@ -133,7 +242,9 @@ def _scan(
         _single_threaded_children(),
         ProcessPoolExecutor(max_workers=workers) as pool,
     ):
-        futures = {pool.submit(scan_row, grids[name], p, fractions, SCAN_TOL): name for name, p in wanted}
+        # workers see plain arrays: a source may hold what does not travel between processes
+        bare = {study.name: dataclasses.replace(study.grid, grid=None) for study in studies}
+        futures = {pool.submit(scan_row, bare[s.name], p, fractions, SCAN_TOL): s.name for s, p in wanted}
         for future in as_completed(futures):
             row = future.result()
             journal.add(futures[future], row)
@@ -157,16 +268,16 @@ def _single_threaded_children() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _tables(
-    out: Path, journal: Journal, families: dict[str, LinearDenoiserFamily], say: Callable[[str], None]
-) -> list[Path]:
+def _tables(out: Path, journal: Journal, studies: list[Study], say: Callable[[str], None]) -> list[Path]:
     """Points of the exact surfaces, and the verdicts, on the terminal and as CSV."""
-    header = ["P", "D", "lower_bound", "upper_bound", "gap", "linear_family", "left_on_table", "price_D", "price_P"]
+    extra = sorted({column for study in studies for column in study.families} - {"linear_family"})
+    columns = ["linear_family", *extra]
+    header = ["P", "D", "lower_bound", "upper_bound", "gap", *columns, "left_on_table", "price_D", "price_P"]
     all_rows: list[list[object]] = []
     verdicts: list[list[object]] = []
-    for name, family in families.items():
-        rows = journal.of(name)
-        shown = [_point_line(p, family) for row in rows for p in row.points]
+    for study in studies:
+        name, rows = study.name, journal.of(study.name)
+        shown = [_point_line(p, study, columns) for row in rows for p in row.points]
         all_rows += [[name, *line] for line in shown]
         boundary = [_boundary_line(row) for row in rows]
         say("\n" + table_text(f"Boundary of the surface, {name} (grid, certified)", _BOUNDARY, boundary))
@@ -179,11 +290,11 @@ def _tables(
             total = sum(len(row.points) for row in rows)
             best = sum(p.status is Status.OPTIMAL for p in feasible)
             say(f"  {done} of {total} points certified to 1e-6 or better; {best} OPTIMAL at {SCAN_TOL:.0e}")
-        d, p = np.linspace(0.667, 0.75, 15), np.linspace(0.0065, 0.4, 15)
-        checks = (theorems.family_non_increasing, theorems.family_convex)
-        verdicts += [
-            [name, "linear family", *_verdict_line(check(family.best_error_rate, d, p, 1e-11))] for check in checks
-        ]
+        if "linear_family" in study.families and rows:
+            checks = (theorems.family_non_increasing, theorems.family_convex)
+            value = study.families["linear_family"].best_error_rate
+            d, p = study.lattice(rows)
+            verdicts += [[name, "linear family", *_verdict_line(check(value, d, p, 1e-11))] for check in checks]
     verdict_header = ["classifier", "surface", "claim", "holds", "worst_margin", "uncertainty", "witness_D_P"]
     say("\n" + table_text("Verdicts (a margin above the uncertainty is a violation)", verdict_header, verdicts))
     write_csv(out / "exact_points.csv", ["classifier", *header], all_rows)
@@ -200,16 +311,21 @@ def _boundary_line(row: Row) -> list[object]:
     return [row.max_perception, least.upper, f"{least.upper - least.lower:.0e}", *ends]
 
 
-def _point_line(point: Point, family: LinearDenoiserFamily) -> list[object]:
-    linear = float(family.best_error_rate(point.max_distortion, point.max_perception))
+def _point_line(point: Point, study: Study, columns: list[str]) -> list[object]:
+    linear = [
+        float(study.families[c].best_error_rate(point.max_distortion, point.max_perception))
+        if c in study.families
+        else float("nan")
+        for c in columns
+    ]
     return [
         point.max_perception,
         point.max_distortion,
         point.lower_bound,
         point.upper_bound,
         f"{point.gap:.0e}",
-        linear,
-        linear - point.upper_bound,
+        *linear,
+        np.fmin.reduce(linear) - point.upper_bound,
         point.price_distortion,
         point.price_perception,
     ]
@@ -220,16 +336,36 @@ def _verdict_line(verdict: theorems.Verdict) -> list[object]:
     return [verdict.claim, "yes" if verdict.holds else "NO", verdict.margin, f"{verdict.uncertainty:.0e}", places]
 
 
-def _surface_figure(
-    out: Path,
-    grids: dict[str, DiscreteProblem],
-    families: dict[str, LinearDenoiserFamily],
-    journal: Journal,
-    n: int,
-) -> list[Path]:
+def _surface_figure(out: Path, studies: list[Study], journal: Journal, name: str) -> list[Path]:
     from cdp_toy import figures
 
-    surfaces: list[ExactSurface] = [
-        figures.ExactSurface(name, journal.of(name), grid.error_floor, families[name]) for name, grid in grids.items()
-    ]
-    return figures.save(figures.figure_3(surfaces, n), out, "figure3_exact_surface")
+    surfaces: list[ExactSurface] = []
+    for study in studies:
+        rows = journal.of(study.name)
+        cells = f"grid {study.grid.n_y} x {study.grid.n_x}"
+        family = study.families.get("linear_family") or study.families.get("linear_diagonal")
+        distortion = distortion_from(study.problem.distortion).name
+        unit = {"squared_error": "squared units of $x$", "absolute_error": "units of $x$"}.get(distortion, distortion)
+        units = unit, study.grid.perception.unit or study.grid.perception.name
+        floor, far = study.grid.error_floor, study.far(rows)
+        surfaces.append(figures.ExactSurface(study.name, rows, floor, family, far, cells, units))
+    return figures.save(figures.figure_3(surfaces), out, name)
+
+
+def _channel(out: Path, study: Study, journal: Journal, say: Callable[[str], None]) -> list[Path]:
+    """In the plane: laws as images and the channel as arrows, for one point in the middle of the surface."""
+    if not isinstance(study.problem.source, PlaneSource):
+        return []
+    from cdp_toy import figures
+
+    point = _middle_point(study, journal.of(study.name))
+    say("\nThe channel that is drawn\n" + point.summary())
+    return figures.save(figures.figure_channel(study.problem, point), out, "channel")
+
+
+def _middle_point(study: Study, rows: tuple[Row, ...]) -> Solution:
+    """A point where both levels bind: the middle row, a tenth of the way from D_min to its end."""
+    row = rows[len(rows) // 2]
+    least = min_distortion(study.grid, row.max_perception, tol=1e-6)
+    limit = least.upper + 0.1 * max(row.end - least.upper, 1e-3)
+    return solve(study.grid, limit, row.max_perception, tol=1e-6, boundary=least)

@@ -7,17 +7,33 @@ import io
 import re
 from pathlib import Path
 
+import pytest
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def test_the_ten_lines_run_and_print_bounds() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
     assert "OPTIMAL" in printed.getvalue()
     assert "lower bound" in printed.getvalue()
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
+
+
+def test_the_path_from_samples_to_a_plotted_point_is_short_and_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[1]
+    assert len([line for line in code.splitlines() if line.strip()]) < 12
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert (tmp_path / "point.png").read_bytes().startswith(b"\x89PNG")
+    point = names["point"]
+    assert point.status.name == "OPTIMAL"
+    assert point.continuous_upper_bound == point.upper_bound
 
 
 def test_quick_start_has_two_blocks_that_make_their_own_environment() -> None:
