@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import json
 import math
-import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -159,10 +156,9 @@ def solve_command(
 
     cells, cells_y = count_of(n, "--n"), count_of(n_y, "--n-y")
     grid = problem_of(preset, problem).discretize(n=cells, n_y=cells_y, kind=kind)  # type: ignore[arg-type]  # checked there
-    with _unheard():
-        solution = solve(
-            grid, max_distortion=max_distortion, max_perception=max_perception, tol=tol, on_infeasible="return"
-        )
+    solution = solve(
+        grid, max_distortion=max_distortion, max_perception=max_perception, tol=tol, on_infeasible="return"
+    )
     if as_json:
         asked: dict[str, object] = {
             "preset": preset,
@@ -208,20 +204,6 @@ def presets_command(
             raise InputError(f"{out} exists and is kept; choose another name, or remove it first")
         save_problem(preset_problem, out)
         typer.echo(f"wrote {out}; solve it with: cdp-toy solve --problem {out}")
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep what compiled solvers print off standard output: HiGHS 1.16 announces itself whatever it is told."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def problem_of(preset: str | None, file: Path | None) -> CDPProblem:

@@ -89,6 +89,8 @@ class CDPProblem:
                 if isinstance(value, type):
                     found = f"{value.__name__} (an instance is needed, not the class)"
                 raise InputError(f"{role} must be a {base.__name__} such as {', '.join(_examples(role))}; got {found}")
+        if not isinstance(self.name, str):
+            raise InputError(f"name must be text, got {self.name!r}")
         object.__setattr__(self, "distortion", distortion_from(self.distortion))
         object.__setattr__(self, "perception", perception_from(self.perception))
         n_classes = self.source.n_classes

@@ -180,8 +180,6 @@ def _plain_problem(problem: CDPProblem) -> dict[str, Any]:
             f"perception: a {type(perception).__name__} is not in the catalogue and cannot be written to a file; use "
             f"one of {', '.join(PERCEPTIONS)}"
         )
-    if not isinstance(problem.name, str):
-        raise InputError(f"name must be text to be written to a file, got {problem.name!r}")
     data: dict[str, Any] = {
         "name": problem.name,
         "distortion": plain(distortion.table) if isinstance(distortion, TableDistortion) else distortion.name,

@@ -39,6 +39,8 @@ def finite_array(value: ArrayLike, name: str, ndim: int | None = None) -> Array:
     """Return `value` as a read-only float array, refusing NaN, infinities and a wrong number of axes."""
     try:
         array = np.array(value, dtype=np.float64)
+        if np.asarray(value).dtype.kind in "US":  # NumPy reads numbers out of strings
+            raise ValueError(f"got the text {value!r}")
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be an array of numbers: {error}") from None
     if ndim is not None and array.ndim != ndim:

@@ -424,6 +424,8 @@ def test_pieces_that_do_not_fit_are_refused() -> None:
     assert "GaussianMixture, " in str(caught.value) and str(caught.value).endswith("; got str")
     with refused("got BayesClassifier (an instance is needed, not the class)"):
         cdp.CDPProblem(source, noise, cdp.BayesClassifier)
+    with refused("name must be text, got 3"):
+        cdp.CDPProblem(source, noise, cdp.BayesClassifier(), name=3)
     with refused("class_cost has shape (3, 3); expected (2, 2), rows true classes"):
         cdp.CDPProblem(source, noise, cdp.BayesClassifier(), class_cost=np.ones((3, 3)))
     with refused("the classifier names class -1 (entry 0)"):

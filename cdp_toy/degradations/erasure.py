@@ -42,7 +42,8 @@ class Erasure(Degradation):
     otherwise: Degradation = field(default_factory=Identity)
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.probability, Real) and 0 <= self.probability <= 1):
+        number = isinstance(self.probability, Real) and not isinstance(self.probability, bool)
+        if not (number and 0 <= self.probability <= 1):
             raise InputError(f"the probability of erasure must be a number in [0, 1], got {self.probability!r}")
         if not isinstance(self.otherwise, Degradation):
             raise InputError(f"otherwise must be a degradation, got {type(self.otherwise).__name__}")

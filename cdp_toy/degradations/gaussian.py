@@ -44,8 +44,10 @@ class AdditiveGaussian(Degradation):
     std: float
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.std, Real) and math.isfinite(self.std) and self.std >= 0):
+        number = isinstance(self.std, Real) and not isinstance(self.std, bool)
+        if not (number and math.isfinite(self.std) and self.std >= 0):
             raise InputError(f"the noise standard deviation must be a finite number, not negative; got {self.std!r}")
+        object.__setattr__(self, "std", float(self.std))
 
     @property
     def noise_std(self) -> float:

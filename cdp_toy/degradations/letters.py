@@ -14,9 +14,12 @@ from cdp_toy.degradations.base import Degradation
 from cdp_toy.errors import InputError
 from cdp_toy.observation import Observation, in_plane, line_cells, on_line
 from cdp_toy.sources import LineSource, PlaneSource, Source, TableSource
-from cdp_toy.validation import Array, Indices, check_probabilities, class_indices, finite_array
+from cdp_toy.validation import Array, Indices, check_probabilities, class_indices, finite_array, refuse_if_too_large
 
 __all__ = ["DeterministicMap", "TableDegradation", "UniformQuantizer", "binary_symmetric"]
+
+#: finer quantizers cannot be told from none
+MOST_LEVELS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +173,7 @@ class UniformQuantizer(Degradation):
     low, high : float
         Ends of the range [units of x]; values beyond saturate.
     levels : int
-        Number of bins, at least 2.
+        Number of bins, 2 to 1,000,000.
 
     Examples
     --------
@@ -190,6 +193,8 @@ class UniformQuantizer(Degradation):
             raise InputError(f"a quantizer needs low < high, got low = {self.low}, high = {self.high}")
         if isinstance(self.levels, bool) or not isinstance(self.levels, Real) or self.levels % 1 or self.levels < 2:
             raise InputError(f"levels must be a whole number of at least 2, got {self.levels!r}")
+        if self.levels > MOST_LEVELS:
+            raise InputError(f"levels must be at most {MOST_LEVELS:,}; use Identity for a quantizer as fine as that")
         object.__setattr__(self, "low", float(ends[0]))
         object.__setattr__(self, "high", float(ends[1]))
         object.__setattr__(self, "levels", int(self.levels))
@@ -209,6 +214,7 @@ class UniformQuantizer(Degradation):
         """The bins are the cells; those with next to no mass share a letter with a neighbour."""
         if isinstance(source, LineSource):
             return on_line(source, 0.0, line_cells(source, 0.0, self.edges, ()))
+        refuse_if_too_large(100.0 * self.levels**2, f"a quantizer of {self.levels} levels in the plane", "Use fewer.")
         plane = PlaneCells.from_edges((self.edges, self.edges), np.eye(2))
         nothing = np.zeros((2, 2))
         mass = in_plane(source, np.eye(2), nothing, plane).integrals(np.tile(source.mean, (plane.n, 1))).mass

@@ -64,7 +64,7 @@ def row_values(row: Row, distortion: Array, floor: float) -> Array:
 
 
 #: Levels D and P at which the linear family is drawn.
-FAMILY_D, FAMILY_P = 120, 60
+FAMILY_D, FAMILY_P = 180, 90
 
 
 def figure_3(surfaces: Sequence[ExactSurface]) -> Figure:

@@ -127,6 +127,13 @@ class FDivergence(ABC):
             return DualTerm(float(allowed.min()), 0.0)
         return self._dual(p, potential, level)
 
+    def __eq__(self, other: object) -> bool:
+        """Equal when of one kind: a divergence is its formula."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def __repr__(self) -> str:
         return f"<perception {self.name}>"
 

@@ -7,8 +7,12 @@ whoever calls certifies every answer and stops at the first that is good enough.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,8 +134,10 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     unit = _unit((cost - least[rows]).max())
     model = cp.Problem(cp.Minimize(((cost - least[rows]) / unit * weight) @ x), constraints)
     try:
-        with warnings.catch_warnings():
+        with contextlib.ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "solution may be inaccurate": every answer is certified anyway
+            if setting.solver == "HIGHS":
+                stack.enter_context(_unheard())
             model.solve(solver=setting.solver, **setting.options())
     except (cp.error.SolverError, ArithmeticError, ValueError):
         return None
@@ -145,6 +151,20 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     if outside is not None:
         potential[1, ~inside] = unit * np.asarray(output[1].dual_value)
     return Hint(joint, price, _oriented(program, price, potential), setting.label)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep what compiled solvers print off standard output: HiGHS 1.16 announces itself whatever it is told."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _unit(size: float) -> float:

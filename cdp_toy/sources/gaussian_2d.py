@@ -97,6 +97,8 @@ class GaussianMixture2D(PlaneSource):
         sizes = [len(rows) for rows in mean_rows]
         matrices = _covariance_rows(covariances, sizes)
         if weights is not None:
+            if not isinstance(weights, Sequence | np.ndarray):
+                raise InputError(f"weights is {weights!r}; give one row of probabilities per class")
             if len(weights) != len(checked):
                 raise InputError(f"weights has {len(weights)} entries for {len(checked)} classes; give one row each")
             weights = tuple(
@@ -260,7 +262,7 @@ def checked_covariance(value: ArrayLike, name: str, size: int = 2) -> Array:
     least = float(np.linalg.eigvalsh(matrix)[0])
     if least < -SINGULAR * float(np.abs(matrix).max()):
         raise InputError(f"{name} must have no negative eigenvalue; the least of {matrix.tolist()} is {least:.6g}")
-    return (matrix + matrix.T) / 2
+    return matrix / 2 + matrix.T / 2
 
 
 def _covariance_rows(value: ArrayLike | Sequence[ArrayLike], sizes: Sequence[int]) -> tuple[tuple[Matrix, ...], ...]:
