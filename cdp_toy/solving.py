@@ -13,9 +13,10 @@ from cdp_toy.certificates import FEASIBILITY_TOL, Evaluation, Program, dual_boun
 from cdp_toy.edges import Hint, cheap_anchors
 from cdp_toy.errors import InfeasibleError, InputError, unknown_name
 from cdp_toy.finite import DiscreteProblem
+from cdp_toy.perceptions import CATALOGUE
 from cdp_toy.point import Bracket, Status
 from cdp_toy.solution import Solution
-from cdp_toy.solvers.engine import Certified, certify
+from cdp_toy.solvers.engine import SOLVERS, Certified, SolverName, certify
 from cdp_toy.validation import check_level
 
 __all__ = ["solve"]
@@ -26,7 +27,7 @@ def solve(
     max_distortion: float = math.inf,
     max_perception: float = math.inf,
     *,
-    solver: Literal["auto", "reference"] = "auto",
+    solver: SolverName = "auto",
     tol: float = 1e-8,
     on_infeasible: Literal["raise", "return"] = "raise",
     warm_start: Solution | None = None,
@@ -43,12 +44,13 @@ def solve(
         D [distortion units, squared units of x for squared error]; inf drops the constraint.
     max_perception : float
         P [nats for kl and reverse_kl]; inf drops the constraint, 0 asks for the source law itself.
-    solver : "auto" or "reference"
-        ============  ==========================================================
-        P = inf       closed form (a fractional knapsack), whatever is asked for
-        P = 0         transport LP through HiGHS, whatever is asked for
-        otherwise     "auto" and "reference": cone programs through CVXPY
-        ============  ==========================================================
+    solver : "auto", "interior_point" or "reference"
+        ================  ==========================================================================================
+        P = inf           closed form (a fractional knapsack), whatever is asked for
+        P = 0             transport LP through HiGHS, whatever is asked for
+        smooth divergence  "auto": interior point, and cone programs where that leaves a gap; or what is asked for
+        tv                "auto" and "reference": linear and cone programs through CVXPY
+        ================  ==========================================================================================
     tol : float
         Absolute certified gap to aim for; a larger one gives status INEXACT, with both bounds valid.
     on_infeasible : "raise" or "return"
@@ -89,8 +91,14 @@ def solve(
             f"solve needs a DiscreteProblem, got {type(problem).__name__}: call problem.discretize(n=201) for the "
             "grid problem; two-sided bounds of the continuous one are the business of enclose"
         )
-    if solver not in ("auto", "reference"):
-        raise unknown_name("solver", solver, ("auto", "reference"))
+    if solver not in SOLVERS:
+        raise unknown_name("solver", solver, SOLVERS)
+    if solver == "interior_point" and not problem.perception.smooth:
+        able = ", ".join(name for name, divergence in CATALOGUE.items() if divergence.smooth)
+        raise InputError(
+            f"the interior-point method needs a smooth divergence ({able}), and {problem.perception.name} has a kink; "
+            'use solver="reference" or "auto"'
+        )
     if on_infeasible not in ("raise", "return"):
         raise unknown_name("on_infeasible", on_infeasible, ("raise", "return"))
     if not (math.isfinite(tol) and tol > 0):
@@ -113,7 +121,7 @@ def solve(
         if boundary is not None:
             yield from anchors_near_boundary(program, boundary)
 
-    certified = certify(program, tol, anchors, hints)
+    certified = certify(program, tol, anchors, hints, solver)
     return _solution(program, certified, tol, _note(certified, boundary, limit_d, limit_p))
 
 

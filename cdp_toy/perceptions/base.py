@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
+from cdp_toy.errors import InputError
 from cdp_toy.validation import Array
 
 __all__ = ["DualTerm", "FDivergence", "ShiftedTerm", "best_shift", "product", "root_in_log"]
@@ -61,6 +62,8 @@ class FDivergence(ABC):
     convex = True
     #: the constraint can be written with linear inequalities alone
     polyhedral = False
+    #: `slope`, `curvature` and `inverse_slope` are there, as Newton's method needs them
+    smooth = False
     #: f has a kink at q = p, so that p f(q/p) has one wherever the densities cross
     kinked = False
     #: (a, b) when p f(q/p) grows like p^a q^b in some tail and the integral may diverge; None when it never does
@@ -69,6 +72,18 @@ class FDivergence(ABC):
     @abstractmethod
     def generator(self, x: Array) -> Array:
         """Return f(1 + x), written in the excess x = q/p - 1 so that nothing cancels near q = p."""
+
+    def slope(self, ratio: Array) -> Array:
+        """Return f'(ratio)."""
+        raise InputError(f"the divergence {self.name} has no smooth generator")
+
+    def curvature(self, ratio: Array) -> Array:
+        """Return f''(ratio)."""
+        raise InputError(f"the divergence {self.name} has no smooth generator")
+
+    def inverse_slope(self, slope: Array) -> Array:
+        """Return the ratio r >= 0 with f'(r) = slope, 0 for slopes below f'(0)."""
+        raise InputError(f"the divergence {self.name} has no smooth generator")
 
     @abstractmethod
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:

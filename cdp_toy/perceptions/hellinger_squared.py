@@ -15,6 +15,7 @@ class HellingerSquared(FDivergence):
 
     name = "hellinger_squared"
     slope_at_infinity = 0.5
+    smooth = True
 
     def generator(self, x: Array) -> Array:
         """Return (sqrt(1 + x) - 1)^2 / 2."""
@@ -23,6 +24,18 @@ class HellingerSquared(FDivergence):
     def log_integrand(self, log_p: Array, log_q: Array) -> Array:
         """Return (sqrt q - sqrt p)^2 / 2."""
         return np.asarray(0.5 * (np.exp(0.5 * log_q) - np.exp(0.5 * log_p)) ** 2)
+
+    def slope(self, ratio: Array) -> Array:
+        """Return (1 - r^-1/2) / 2."""
+        return np.asarray(0.5 * (1 - ratio**-0.5))
+
+    def curvature(self, ratio: Array) -> Array:
+        """Return r^-3/2 / 4."""
+        return np.asarray(0.25 * ratio**-1.5)
+
+    def inverse_slope(self, slope: Array) -> Array:
+        """Return (1 - 2 slope)^-2."""
+        return np.asarray((1 - 2 * slope) ** -2.0)
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return 1 - sqrt(ratio)."""

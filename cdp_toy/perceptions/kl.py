@@ -17,6 +17,7 @@ class KL(FDivergence):
     name = "kl"
     unit = "nats"
     slope_at_infinity = 1.0
+    smooth = True
 
     def generator(self, x: Array) -> Array:
         """Return x - log(1 + x)."""
@@ -25,6 +26,18 @@ class KL(FDivergence):
     def log_integrand(self, log_p: Array, log_q: Array) -> Array:
         """Return p log(p/q) + q - p."""
         return np.exp(log_q) - np.exp(log_p) + product(np.exp(log_p), log_p - log_q)
+
+    def slope(self, ratio: Array) -> Array:
+        """Return 1 - 1/r."""
+        return np.asarray(1 - 1 / ratio)
+
+    def curvature(self, ratio: Array) -> Array:
+        """Return 1/r^2."""
+        return np.asarray(ratio**-2.0)
+
+    def inverse_slope(self, slope: Array) -> Array:
+        """Return 1/(1 - slope)."""
+        return np.asarray(1 / (1 - slope))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return -log(ratio)."""

@@ -17,6 +17,7 @@ class ReverseChi2(FDivergence):
     name = "reverse_chi2"
     slope_at_infinity = math.inf
     tail_powers = (-1.0, 2.0)
+    smooth = True
 
     def generator(self, x: Array) -> Array:
         """Return x^2."""
@@ -25,6 +26,18 @@ class ReverseChi2(FDivergence):
     def log_integrand(self, log_p: Array, log_q: Array) -> Array:
         """Return q^2 / p - 2 q + p."""
         return np.asarray(np.exp(2 * log_q - log_p) - 2 * np.exp(log_q) + np.exp(log_p))
+
+    def slope(self, ratio: Array) -> Array:
+        """Return 2 (r - 1)."""
+        return np.asarray(2 * (ratio - 1))
+
+    def curvature(self, ratio: Array) -> Array:
+        """Return 2."""
+        return np.asarray(np.full(np.shape(ratio), 2.0))
+
+    def inverse_slope(self, slope: Array) -> Array:
+        """Return 1 + slope/2, at least 0."""
+        return np.asarray(np.maximum(1 + slope / 2, 0.0))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return (ratio - 1)^2."""

@@ -18,6 +18,7 @@ class ReverseKL(FDivergence):
     name = "reverse_kl"
     unit = "nats"
     slope_at_infinity = math.inf
+    smooth = True
 
     def generator(self, x: Array) -> Array:
         """Return (1 + x) log(1 + x) - x."""
@@ -26,6 +27,18 @@ class ReverseKL(FDivergence):
     def log_integrand(self, log_p: Array, log_q: Array) -> Array:
         """Return q log(q/p) + p - q."""
         return np.exp(log_p) - np.exp(log_q) + product(np.exp(log_q), log_q - log_p)
+
+    def slope(self, ratio: Array) -> Array:
+        """Return log r."""
+        return np.asarray(np.log(ratio))
+
+    def curvature(self, ratio: Array) -> Array:
+        """Return 1/r."""
+        return np.asarray(1 / ratio)
+
+    def inverse_slope(self, slope: Array) -> Array:
+        """Return exp(slope)."""
+        return np.asarray(np.exp(slope))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return ratio log(ratio)."""

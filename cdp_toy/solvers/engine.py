@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -22,10 +23,16 @@ from cdp_toy.certificates import (
 )
 from cdp_toy.costs import PricedCost
 from cdp_toy.edges import Hint, cheap_anchors, without_perception
-from cdp_toy.solvers import reference, transport
+from cdp_toy.solvers import interior_point, reference, transport
 from cdp_toy.validation import Array
 
-__all__ = ["Certified", "certify"]
+__all__ = ["SOLVERS", "Certified", "SolverName", "certify"]
+
+SolverName = Literal["auto", "interior_point", "reference"]
+SOLVERS: tuple[SolverName, ...] = get_args(SolverName)
+
+#: The interior-point method is asked for this share of a tolerance: the rest is for what repairing its channel costs.
+INNER_SHARE = 0.01
 
 #: A hint that overshoots a level by more than this much, or this share of the perception level, is noise: tightening
 #: by it would change the problem. (chi2 = 50 with a letter that wants 5e-8 of mass is overshot by a few per cent.)
@@ -111,7 +118,7 @@ class _State:
         small = [1.5 * v if 0 < v <= m else 0.0 for v, m in zip(over, most, strict=True)]
         self.tightening = (small[0], small[1])
         if found.violation > 0 and self.anchor is not None:
-            candidates += [mixed_to_feasible(self.program, c, self.anchor) for c in candidates]
+            candidates = [mixed_to_feasible(self.program, c, self.anchor) for c in candidates]
         for candidate in candidates:
             if candidate.feasible and (self.best is None or candidate.objective < self.best.objective):
                 self.best, self.label = candidate, hint.solver
@@ -122,11 +129,13 @@ def certify(
     tol: float,
     anchors: Callable[[], Iterator[Evaluation]] | None = None,
     hints: Sequence[Hint] = (),
+    solver: SolverName = "auto",
 ) -> Certified:
     """Bracket the optimum of a program.
 
     Hints are tried in the order: those given, the closed form without the perception level, and then the structural
-    case (P = 0 or inf) or the reference chain followed by a search over prices.
+    case (P = 0 or inf), or the interior-point method where it applies, or the reference chain followed by a search over
+    prices. "auto" goes on to the reference chain where the interior-point method leaves a gap.
 
     Parameters
     ----------
@@ -137,9 +146,10 @@ def certify(
         More feasible channels, asked for only when a hint needs to be pulled inside and nothing cheap will do.
     hints : sequence of Hint
         Proposals to try before any solver runs, such as a neighbour's answer.
+    solver : "auto", "interior_point" or "reference"
     """
     state = _State(program, anchors)
-    for hint in _hints(program, hints, state, tol):
+    for hint in _hints(program, hints, state, tol, solver):
         state.take(hint)
         if state.gap() <= tol:
             break
@@ -148,7 +158,7 @@ def certify(
     return Certified(state.bound, state.best, state.label)
 
 
-def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float) -> Iterator[Hint]:
+def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float, solver: SolverName) -> Iterator[Hint]:
     yield from given
     # where the perception level hardly binds this is nearly the answer, and cone solvers are at their worst
     yield without_perception(program)
@@ -161,17 +171,23 @@ def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float) -
     if program.max_perception == 0:
         yield transport.hint(program)
         return
+    if solver != "reference" and interior_point.suits(program):
+        hint = interior_point.hint(program, INNER_SHARE * tol)
+        if hint is not None:
+            yield hint
+    if solver == "interior_point":
+        return
     for setting in reference.settings_for(program):
         hint = reference.hint(program, setting, state.tightening)
         if hint is not None:
             yield hint
     if math.isfinite(program.max_distortion):
-        yield from _price_search(program, state.bound.price_distortion, tol)
+        yield from _price_search(program, state.bound.price_distortion, tol, solver)
     if program.max_perception < TINY_PERCEPTION:  # the source law itself is feasible, and an LP finds it
         yield transport.hint(dataclasses.replace(program, max_perception=0.0))
 
 
-def _price_search(program: Program, start: float, tol: float) -> Iterator[Hint]:
+def _price_search(program: Program, start: float, tol: float, solver: SolverName) -> Iterator[Hint]:
     """Replace the distortion level by its price: min E[objective + lam distortion] is what cone solvers do best.
 
     Each price gives a bound and a channel; the distortion of the channel falls as the price rises. Two prices whose
@@ -184,7 +200,7 @@ def _price_search(program: Program, start: float, tol: float) -> Iterator[Hint]:
     for _ in range(MOST_PRICES):
         cost = PricedCost(program.objective, problem.distortion_cost, price)
         inner = dataclasses.replace(program, objective=cost, max_distortion=math.inf)
-        certified = certify(inner, tol / 4)
+        certified = certify(inner, tol / 4, solver=solver)
         if certified.best is None:
             return
         joint = problem.p_y[:, None] * certified.best.channel.toarray()
