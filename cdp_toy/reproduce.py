@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,8 @@ def reproduce(
     levels, points : int
         Perception levels of each exact surface, and points of each level.
     workers : int
-        Processes that solve rows of the surface.
+        Processes that solve rows of the surface; they are spawned, so a script calls this below
+        `if __name__ == "__main__":`.
     fresh : bool
         Forget cached rows.
     say : callable
@@ -223,38 +225,35 @@ def _scan(
     studies: list[Study], journal: Journal, levels: int, points: int, workers: int, say: Callable[[str], None]
 ) -> None:
     """Solve the rows that the journal does not have, in worker processes."""
-    wanted: list[tuple[Study, float]] = []
-    for study in studies:
-        known = [row.max_perception for row in journal.of(study.name)]
-        if len(known) < levels:
-            wanted += [
-                (study, p)
-                for p in perception_levels(study.grid, levels, LEAST_PERCEPTION, MOST_PERCEPTION)
-                if p not in known
-            ]
-    if not wanted:
+    unfinished = [study for study in studies if len(journal.of(study.name)) < levels]
+    if not unfinished:
         say(f"\nexact surfaces: all rows found in {journal.path}; nothing to solve")
         return
-    say(f"\nexact surfaces over all channels: {len(wanted)} rows of {points} certified points")
-    fractions = distortion_fractions(points)
-    with (
-        tqdm(total=len(wanted) * points, unit="point", mininterval=0.5) as bar,
-        _single_threaded_children(),
-        ProcessPoolExecutor(max_workers=workers) as pool,
-    ):
-        # workers see plain arrays: a source may hold what does not travel between processes
-        bare = {study.name: dataclasses.replace(study.grid, grid=None) for study in studies}
-        futures = {pool.submit(scan_row, bare[s.name], p, fractions, SCAN_TOL): s.name for s, p in wanted}
-        for future in as_completed(futures):
-            row = future.result()
-            journal.add(futures[future], row)
-            bar.update(points)
-            bar.set_postfix_str(f"widest gap of last row {max(p.gap for p in row.points):.0e}")
+    # workers see plain arrays: a source may hold what does not travel between processes
+    bare = {study.name: dataclasses.replace(study.grid, grid=None) for study in unfinished}
+    with _single_threaded_children(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        ends = (LEAST_PERCEPTION, MOST_PERCEPTION)
+        places = {name: pool.submit(perception_levels, grid, levels, *ends) for name, grid in bare.items()}
+        known = {name: [row.max_perception for row in journal.of(name)] for name in bare}
+        wanted = [(name, p) for name, place in places.items() for p in place.result() if p not in known[name]]
+        say(f"\nexact surfaces over all channels: {len(wanted)} rows of {points} certified points")
+        fractions = distortion_fractions(points)
+        with tqdm(total=len(wanted) * points, unit="point", mininterval=0.5) as bar:
+            futures = {pool.submit(scan_row, bare[name], p, fractions, SCAN_TOL): name for name, p in wanted}
+            for future in as_completed(futures):
+                row = future.result()
+                journal.add(futures[future], row)
+                bar.update(points)
+                bar.set_postfix_str(f"widest gap of last row {max(p.gap for p in row.points):.0e}")
 
 
 @contextmanager
 def _single_threaded_children() -> Iterator[None]:
-    """Let worker processes start with one BLAS thread each, so that they do not fight for the cores."""
+    """Let worker processes start with one BLAS thread each, so that they do not fight for the cores.
+
+    This takes effect in processes that are spawned: a forked one keeps the threads of its parent, and small
+    factorizations on two busy cores then take sixty times as long.
+    """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
