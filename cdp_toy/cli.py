@@ -72,6 +72,7 @@ def reproduce_command(
         str | None, typer.Option(help="1d, the paper's toy (the default), or 2d, the toy in the plane.")
     ] = None,
     problem: Annotated[Path | None, typer.Option(help="A problem file in TOML instead of a toy.")] = None,
+    kind: Annotated[str, typer.Option(help="Grid of a problem file: cells or points.")] = "cells",
 ) -> None:
     """Reproduce the paper's Figures 1 and 2, and draw the exact surface over all channels beside the linear family.
 
@@ -99,6 +100,7 @@ def reproduce_command(
         say=typer.echo,
         toy=toy or "1d",
         problem=None if problem is None else problem_of(None, problem),
+        kind=kind,  # type: ignore[arg-type]  # checked there
     )
 
 

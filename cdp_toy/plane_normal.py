@@ -13,9 +13,17 @@ from typing import NamedTuple
 import numpy as np
 
 from cdp_toy.normal import normal_density, truncated_normal_moments
-from cdp_toy.validation import Array, Indices
+from cdp_toy.validation import Array
 
-__all__ = ["FARTHEST", "INDEPENDENT", "PANEL_NODES", "RectangleMoments", "gauss_panels", "rectangle_moments"]
+__all__ = [
+    "FARTHEST",
+    "INDEPENDENT",
+    "PANEL_NODES",
+    "RectangleMoments",
+    "correlated_panels",
+    "gauss_nodes",
+    "rectangle_moments",
+]
 
 #: With 20 nodes a panel as wide as the integrand's scale is integrated to 1e-16; 12 nodes still give 1e-13.
 PANEL_NODES = 20
@@ -34,23 +42,33 @@ class RectangleMoments(NamedTuple):
     second: Array
 
 
-def gauss_panels(edges: Array, width: float) -> tuple[Array, Array, Indices]:
-    """Gauss-Legendre nodes and weights for consecutive cells, and where the nodes of each cell start.
+def correlated_panels(a: Array, b: Array, correlation: float) -> Array:
+    """Ends of panels along z1 for phi(z1) times masses of z2 | z1 ~ N(rho z1, 1 - rho^2) between the edges `b`.
 
     Parameters
     ----------
-    edges : array of n + 1 increasing finite numbers
-    width : float
-        No panel is wider; cells are cut into equal panels.
+    a : array of n + 1 increasing numbers
+        Cell edges of z1; all of them are ends of panels.
+    b : array
+        Edges of z2. Where the line z2 = rho z1 crosses one, the mass changes on the scale sqrt(1 - rho^2) / rho;
+        elsewhere on a scale of one.
     """
-    counts = np.maximum(np.ceil(np.diff(edges) / width).astype(int), 1)
-    left = np.concatenate(
-        [np.linspace(a, b, k + 1)[:-1] for a, b, k in zip(edges[:-1], edges[1:], counts, strict=True)]
-    )
-    half = np.repeat(np.diff(edges) / counts, counts) / 2
-    nodes = (left[:, None] + half[:, None] * (1 + _NODES)).ravel()
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]) * PANEL_NODES
-    return nodes, (half[:, None] * _WEIGHTS).ravel(), starts
+    rest = math.sqrt((1 - correlation) * (1 + correlation))
+    scale = rest / max(abs(correlation), INDEPENDENT)
+    ends = np.clip(a, -FARTHEST, FARTHEST)
+    parts = [ends, np.arange(math.ceil(ends[0]), ends[-1])]
+    if scale < 1:
+        crossings = b[np.isfinite(b)] / correlation
+        # nine standard deviations around a crossing; half a scale per panel keeps 20 nodes at rounding
+        near = (crossings[:, None] + scale * np.arange(-9.0, 9.5, 0.5)).ravel()
+        parts.append(near[(near > ends[0]) & (near < ends[-1])])
+    return np.unique(np.concatenate(parts))
+
+
+def gauss_nodes(ends: Array) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights of consecutive panels, PANEL_NODES for each."""
+    half = np.diff(ends) / 2
+    return (ends[:-1, None] + half[:, None] * (1 + _NODES)).ravel(), (half[:, None] * _WEIGHTS).ravel()
 
 
 def rectangle_moments(mean: Array, covariance: Array, edges: tuple[Array, Array]) -> RectangleMoments:
@@ -90,15 +108,20 @@ def rectangle_moments(mean: Array, covariance: Array, edges: tuple[Array, Array]
 def _correlated(correlation: float, a: Array, b: Array) -> dict[tuple[int, int], Array]:
     """Integrals of z1^i z2^j over standardized rectangles: z2 given z1 = t is N(rho t, 1 - rho^2)."""
     rest = math.sqrt((1 - correlation) * (1 + correlation))
-    t, weight, starts = gauss_panels(np.clip(a, -FARTHEST, FARTHEST), min(1.0, rest / abs(correlation)))
+    ends, cells = correlated_panels(a, b, correlation), np.clip(a, -FARTHEST, FARTHEST)
+    starts = PANEL_NODES * np.searchsorted(ends, cells[:-1])
+    t, weight = gauss_nodes(ends)
     weight = weight * normal_density(t)
     middle = correlation * t[:, None]
     p, z1, z2 = truncated_normal_moments((b - middle) / rest)
     y1 = middle * p + rest * z1
     y2 = middle**2 * p + 2 * middle * rest * z1 + rest**2 * z2
 
+    empty = np.diff(cells) == 0  # beyond the farthest place there is nothing
+
     def over_cells(values: Array) -> Array:
-        return np.add.reduceat(weight[:, None] * values, starts, axis=0)
+        summed = np.add.reduceat(weight[:, None] * values, np.minimum(starts, len(t) - 1), axis=0)
+        return np.where(empty[:, None], 0.0, summed)
 
     column = t[:, None]
     return {

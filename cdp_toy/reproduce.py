@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -38,7 +38,9 @@ from cdp_toy.validation import Array
 if TYPE_CHECKING:
     from cdp_toy.figures import ExactSurface
 
-__all__ = ["TOYS", "Study", "reproduce"]
+__all__ = ["TOYS", "Study", "portrait_grid", "reproduce"]
+
+Kind = Literal["cells", "points"]
 
 #: Perception levels of the scan: below 5e-4 the strip between D_min and saturation is as before, only steeper;
 #: .4 is where the paper's axis ends.
@@ -88,7 +90,7 @@ class Study:
         if self.ranges is not None:
             return self.ranges[0][1]
         low, high = min(row.min_distortion.upper for row in rows), max(row.end for row in rows)
-        return high + 0.15 * (high - low)
+        return high + 0.15 * max(high - low, 1e-3 * abs(high), 1e-9)  # a strip without width is a line in the picture
 
 
 def reproduce(
@@ -102,6 +104,7 @@ def reproduce(
     *,
     toy: str = "1d",
     problem: CDPProblem | None = None,
+    kind: Kind = "cells",
 ) -> list[Path]:
     """Reproduce the paper's toy figures and put the exact surface beside them; or do the like for another problem.
 
@@ -124,6 +127,8 @@ def reproduce(
         The paper's toy with two classifiers, or the toy in the plane (`cdp_toy.presets.plane_toy`).
     problem : CDPProblem, optional
         A problem to treat instead of a toy; it must be describable by a problem file.
+    kind : "cells" or "points"
+        Grid of a problem of the user's; distortions without exact integrals need "points".
 
     Returns
     -------
@@ -144,8 +149,8 @@ def reproduce(
         studies = [_paper_study(name, threshold, n) for name, threshold in THRESHOLDS.items()]
     else:
         chosen = presets.plane_toy() if problem is None else problem
-        settings.update(n=n, problem=problem_to_toml(chosen))
-        studies = [_study(chosen, n, say)]
+        settings.update(n=n, kind=kind, problem=problem_to_toml(chosen))
+        studies = [_study(chosen, n, kind, say)]
     out.mkdir(parents=True, exist_ok=True)
     written = _paper_figures(out, studies[0], say) if paper else _portrait(out, studies[0])
     if fresh:
@@ -167,10 +172,10 @@ def _paper_study(name: str, threshold: float | None, n: int | tuple[int, int] | 
     return Study(name, toy, grid, {"linear_family": linear_denoiser(toy)}, (PAPER_D, PAPER_P))
 
 
-def _study(problem: CDPProblem, n: int | tuple[int, int] | None, say: Callable[[str], None]) -> Study:
+def _study(problem: CDPProblem, n: int | tuple[int, int] | None, kind: Kind, say: Callable[[str], None]) -> Study:
     """A problem on its grid, with as many linear families as have closed forms for it."""
     in_plane = isinstance(problem.source, PlaneSource)
-    grid = _on_grid(problem, n, CELLS_ON_LINE, CELLS_IN_PLANE)
+    grid = _on_grid(problem, n, CELLS_ON_LINE, CELLS_IN_PLANE, kind)
     families: dict[str, LinearDenoiserFamily | PlaneLinearFamily] = {}
     for column, family in (("linear_family", "scalar"), *((("linear_diagonal", "diagonal"),) if in_plane else ())):
         try:
@@ -182,15 +187,19 @@ def _study(problem: CDPProblem, n: int | tuple[int, int] | None, say: Callable[[
 
 def portrait_grid(problem: CDPProblem, n: int | tuple[int, int] | None = None) -> DiscreteProblem:
     """The problem on a grid that is fine to look at: 201 cells on the line and 41 x 41 in the plane when n is None."""
+    if not isinstance(problem.source, TableSource):  # a picture shows no distortion, and this one has exact cells
+        problem = dataclasses.replace(problem, distortion="squared_error")
     return _on_grid(problem, n, on_line=201, in_plane=41)
 
 
-def _on_grid(problem: CDPProblem, n: int | tuple[int, int] | None, on_line: int, in_plane: int) -> DiscreteProblem:
+def _on_grid(
+    problem: CDPProblem, n: int | tuple[int, int] | None, on_line: int, in_plane: int, kind: Kind = "cells"
+) -> DiscreteProblem:
     """Discretize with n cells, or a default where cells are needed and none are asked for."""
     finite = isinstance(problem.source, TableSource)
     if n is None and not (finite and not problem.degradation.needs_cells(problem.source)):
         n = in_plane if problem.source.dim == 2 else on_line
-    return problem.discretize(n=n)
+    return problem.discretize(n=n, kind=kind)
 
 
 def _portrait(out: Path, study: Study) -> list[Path]:
@@ -289,6 +298,12 @@ def _tables(out: Path, journal: Journal, studies: list[Study], say: Callable[[st
             total = sum(len(row.points) for row in rows)
             best = sum(p.status is Status.OPTIMAL for p in feasible)
             say(f"  {done} of {total} points certified to 1e-6 or better; {best} OPTIMAL at {SCAN_TOL:.0e}")
+        left = [float(str(line[header.index("left_on_table")])) for line in shown]
+        if np.nanmin([*left, 0.0]) < 0:
+            say(
+                "  left_on_table < 0: the linear family is that of the continuous problem, and this grid is too coarse "
+                "to contain it; the grid's values are upper bounds, and a finer grid (--n) lowers them"
+            )
         if "linear_family" in study.families and rows:
             checks = (theorems.family_non_increasing, theorems.family_convex)
             value = study.families["linear_family"].best_error_rate
@@ -347,7 +362,16 @@ def _surface_figure(out: Path, studies: list[Study], journal: Journal, name: str
         unit = {"squared_error": "squared units of $x$", "absolute_error": "units of $x$"}.get(distortion, distortion)
         units = unit, study.grid.perception.unit or study.grid.perception.name
         floor, far = study.grid.error_floor, study.far(rows)
-        surfaces.append(figures.ExactSurface(study.name, rows, floor, family, far, cells, units))
+        # the Bayes boundaries of Y are cell edges on the line; with costs of its own the floor is no error
+        zero_one = np.array_equal(np.asarray(study.problem.class_cost), 1.0 - np.eye(study.problem.source.n_classes))
+        bayes = (
+            zero_one and study.problem.source.dim == 1 and study.grid.kind == "cells" and study.grid.continuous_bound
+        )
+        words = (
+            "floor: Bayes error of $Y$" if bayes else "floor of the grid",
+            "error rate" if zero_one else "expected class cost",
+        )
+        surfaces.append(figures.ExactSurface(study.name, rows, floor, family, far, cells, units, *words))
     return figures.save(figures.figure_3(surfaces), out, name)
 
 

@@ -186,10 +186,12 @@ def _infeasible(
     if limit_p < 0:
         message = f"max_perception = {limit_p:.6g} is negative, but no divergence is; use 0 or more"
     else:
+        grid = "" if problem.grid is None else " of this grid"
+        finer = "; a finer grid allows less distortion" if problem.kind == "cells" else ""
         message = (
-            f"no channel has distortion <= {limit_d:.12g} at perception <= {limit_p:.6g}: the least is D_min = "
+            f"no channel{grid} has distortion <= {limit_d:.12g} at perception <= {limit_p:.6g}: the least is D_min = "
             f"{boundary.upper:.12g} (proven to be at least {boundary.lower:.12g}); raise max_distortion or "
-            "max_perception"
+            f"max_perception{finer}"
         )
     if on_infeasible == "raise":
         raise InfeasibleError(message, boundary)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.integrate import dblquad, quad
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import multivariate_normal, ncx2, norm
 
 import cdp_toy as cdp
 from cdp_toy.cells import ErasedOr, LetterCells, LineCells, PlaneCells
@@ -108,6 +108,63 @@ def test_shares_of_a_disc_are_those_of_the_chi_square_law() -> None:
     grid = cdp.CDPProblem(source, cdp.Identity(), disc).discretize(n=7)
     assert_allclose(grid.p_x @ grid.error_cost.decision[:, 1], 1 - math.exp(-(1.7**2) / 2), rtol=1e-13)
     assert grid.integration_error < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("radius", "n", "centre"),
+    [(0.01, 4, (-0.142, 0.053)), (0.2, 4, (-0.301, 0.671)), (0.05, 4, (0.549, 0.056)), (1.3, 7, (0.5, 0.2))],
+)
+def test_small_regions_between_the_nodes_of_a_rule_are_found(
+    radius: float, n: int, centre: tuple[float, float]
+) -> None:
+    source, c = cdp.GaussianMixture2D((0.5, 0.5), [(0.0, 0.0), (0.0, 0.0)], 1.0), np.array(centre)
+    disc = cdp.QuadraticClassifier(
+        [np.zeros((2, 2)), -np.eye(2)], np.array([[0.0, 0.0], 2 * c]), [0.0, radius**2 - c @ c]
+    )
+    grid = cdp.CDPProblem(source, cdp.Identity(), disc).discretize(n=n)
+    assert_allclose(grid.p_x @ grid.error_cost.decision[:, 1], ncx2(2, c @ c).cdf(radius**2), rtol=1e-10)
+    assert grid.integration_error < 1e-12
+
+
+def test_a_narrow_component_is_not_missed() -> None:
+    source = cdp.GaussianMixture2D((0.5, 0.5), [(0.111, 0.057), (2.3, 2.0)], [1e-6 * np.eye(2), np.eye(2)])
+    problem = cdp.CDPProblem(source, cdp.AdditiveGaussian(0.3), cdp.BayesClassifier(), perception="tv")
+    point = cdp.solve(problem.discretize(n=6), max_perception=0.02)
+    rng = np.random.default_rng(0)
+    labels, x = source.sample(200_000, rng)
+    restored = point.sample(problem.degradation.sample(x, rng), rng)
+    wrong = problem.classifier.decide(source, None, restored) != labels
+    assert abs(wrong.mean() - point.error_rate) <= 3 * wrong.std() / math.sqrt(len(labels))
+    line = cdp.GaussianMixture((0.5, 0.5), (0.0, 0.1234), (1.0, 1e-4))
+    assert len(cdp.BayesClassifier().regions(line, None).boundaries) == 2
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e3, 1e5])
+def test_a_curved_boundary_far_from_the_origin_is_the_same_one(shift: float) -> None:
+    def share(at: float) -> float:
+        source = cdp.GaussianMixture2D((0.5, 0.5), [(at, at), (at + 1, at + 1)], [np.eye(2), 0.3 * np.eye(2)])
+        grid = cdp.CDPProblem(source, cdp.AdditiveGaussian(0.5), cdp.BayesClassifier()).discretize(n=6)
+        assert grid.integration_error < 1e-10
+        return float(grid.p_x @ grid.error_cost.decision[:, 1])
+
+    assert share(shift) == pytest.approx(share(0.0), abs=1e-11)
+
+
+@pytest.mark.parametrize("rest", [1e-3, 1e-6, 1e-10])
+def test_correlations_near_one_keep_their_moments(rest: float) -> None:
+    rho = 1 - rest
+    source = cdp.GaussianMixture2D((0.6, 0.4), [(-1.0, 0.0), (1.0, 0.5)], [[1.0, rho], [rho, 1.0]])
+    grid = cdp.CDPProblem(source, cdp.Identity(), cdp.LinearClassifier((1.0, 0.0))).discretize(n=8)
+    assert_allclose(grid.p_x @ grid.x_values, source.mean, atol=1e-13)
+    second = 2.0 + 0.6 * 1.0 + 0.4 * 1.25
+    kept = grid.p_x @ ((grid.x_values**2).sum(axis=1) + grid.distortion_cost.variance_x)
+    assert_allclose(kept, second, rtol=1e-12)
+    half = (np.array([-INF, 0.0, INF]),) * 2
+    assert_allclose(
+        rectangle_moments(np.zeros(2), np.array([[1.0, rho], [rho, 1.0]]), half).mass[0, 0],
+        0.25 + math.asin(rho) / (2 * math.pi),
+        rtol=1e-13,
+    )
 
 
 @settings(deadline=None, derandomize=True, max_examples=25)

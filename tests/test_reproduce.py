@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import MODELS
 
 import cdp_toy as cdp
 from cdp_toy import figures, presets, reproduce, scan
@@ -133,3 +134,36 @@ def test_infeasible_points_are_left_out_of_claims() -> None:
     gone = dataclasses.replace(point, status=Status.UNDECIDED, upper_bound=math.inf)
     with pytest.raises(cdp.InputError, match="at least two feasible points"):
         cdp.theorems.convex([point, gone])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "families"),
+    [
+        ("histogram_2d", "cells", set()),
+        ("plane_toy", "cells", {"linear_family", "linear_diagonal"}),
+        ("inpainting", "cells", {"linear_diagonal"}),
+        ("laplace", "points", set()),
+    ],
+)
+def test_other_problems_are_reproduced_with_the_families_they_have(
+    name: str, kind: Any, families: set[str], tmp_path: Path
+) -> None:
+    text: list[str] = []
+    problem = MODELS[name]()[0]
+    reproduce.reproduce(tmp_path, n=5, levels=2, points=2, say=text.append, problem=problem, kind=kind)
+    points = records(tmp_path / "exact_points.csv")
+    assert len(points) == 4
+    assert families <= set(points[0])
+    assert ("no linear denoisers" in "\n".join(text)) == (len(families) < (2 if problem.source.dim == 2 else 1))
+    for figure in ("problem", "surface", *(["channel"] if problem.source.dim == 2 else [])):
+        assert (tmp_path / f"{figure}.png").stat().st_size > 10_000
+
+
+def test_problems_that_cannot_be_described_or_need_another_grid_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(cdp.InputError, match="holds a function and cannot be written"):
+        reproduce.reproduce(tmp_path, problem=MODELS["density"]()[0])
+    toy = presets.paper_toy()
+    absolute = cdp.CDPProblem(toy.source, toy.degradation, toy.classifier, "absolute_error")
+    with pytest.raises(cdp.InputError, match='kind="points"'):
+        reproduce.reproduce(tmp_path, n=11, problem=absolute)
+    assert reproduce.portrait_grid(absolute).shape == (201, 201)

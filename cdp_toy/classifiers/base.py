@@ -63,6 +63,10 @@ class PlaneRule(ABC):
             Class below the first boundary, between consecutive ones, and above the last.
         """
 
+    def breaks(self, frame: Array, edges: Array) -> Array:
+        """Places along u1 of a frame where boundaries turn back or cross edges of u2, as far as they are known."""
+        return np.zeros(0)
+
 
 class Classifier(Piece, ABC):
     """The predefined classifier c0, applied to Xhat."""

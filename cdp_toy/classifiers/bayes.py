@@ -20,9 +20,9 @@ class BayesClassifier(Classifier):
     """The Bayes decision for X itself: argmin_k sum_c P(c | x) class_cost[c, k] (the largest posterior for 0-1 cost).
 
     On the line, boundaries are found as changes on a scan of 4001 points that reaches 12 standard deviations beyond the
-    components, refined to rounding; regions narrower than one step of the scan can be missed. In the plane they are
-    conic sections, in closed form, for classes that are single Gaussians and 0-1 cost (or two classes); otherwise they
-    are scanned line by line.
+    components and of points around every component, refined to rounding; narrower regions can be missed. In the plane
+    they are conic sections, in closed form, for classes that are single Gaussians and 0-1 cost (or two classes);
+    otherwise they are scanned line by line.
     """
 
     kind = "bayes"
@@ -67,7 +67,8 @@ def bayes_regions(source: LineSource, class_cost: Array | None, noise_std: float
     scan = np.linspace(*source.bounds(noise_std, n_std=SCAN_REACH), SCAN_POINTS)
     if noise_std == 0 and source.breakpoints:  # a density jumps between two neighbouring doubles
         jumps = np.asarray(source.breakpoints)
-        scan = np.unique(np.concatenate([scan, jumps, np.nextafter(jumps, -np.inf)]))
+        scan = np.concatenate([scan, jumps, np.nextafter(jumps, -np.inf)])
+    scan = np.unique(np.concatenate([scan, source.landmarks(noise_std)]))
     return scanned_regions(lambda x: _decisions(source, cost, source.log_density(x, noise_std)), scan)
 
 
@@ -101,9 +102,9 @@ def _quadratic(source: GaussianMixture2D, cost: Array) -> QuadraticRule | None:
         return None
     matrices, vectors, offsets = [], [], []
     for g in used:
-        precision = np.linalg.inv(g.covariance)
+        precision, mean = np.linalg.inv(g.covariance), g.mean - source.mean
         matrices.append(-precision / 2)
-        vectors.append(precision @ g.mean)
+        vectors.append(precision @ mean)
         constant = np.log(gains[g.class_index] * source.priors[g.class_index])
-        offsets.append(constant - (g.mean @ precision @ g.mean + np.linalg.slogdet(g.covariance)[1]) / 2)
-    return QuadraticRule(np.array(matrices), np.array(vectors), np.array(offsets), classes)
+        offsets.append(constant - (mean @ precision @ mean + np.linalg.slogdet(g.covariance)[1]) / 2)
+    return QuadraticRule(np.array(matrices), np.array(vectors), np.array(offsets), classes, centre=source.mean)

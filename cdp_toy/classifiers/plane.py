@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -23,21 +23,44 @@ class QuadraticRule(PlaneRule):
     Parameters
     ----------
     matrices, vectors, offsets : arrays of shape (S, 2, 2), (S, 2) and (S,)
+        A_k, b_k and c_k about the centre: scores are those of x - centre.
     classes : S class indices
         Class of each score.
     rotates : bool
         Whether grids may be turned to the normal of a straight boundary.
+    centre : array of shape (2,), optional
+        Where the scores are written about; near the source nothing cancels far from the origin.
     """
 
     exact = True
 
     def __init__(
-        self, matrices: Array, vectors: Array, offsets: Array, classes: Sequence[int], rotates: bool = True
+        self,
+        matrices: Array,
+        vectors: Array,
+        offsets: Array,
+        classes: Sequence[int],
+        rotates: bool = True,
+        centre: Array | None = None,
     ) -> None:
-        self.matrices, self.vectors, self.offsets = matrices, vectors, offsets
+        self.matrices, self._vectors, self._offsets = matrices, vectors, offsets
+        self._centre = np.zeros(2) if centre is None else centre
         self.classes = np.asarray(classes)
         if len(offsets) == 2 and np.array_equal(matrices[0], matrices[1]):
-            self._align(vectors[1] - vectors[0], float(offsets[0] - offsets[1]), rotates)
+            normal = vectors[1] - vectors[0]
+            self._align(normal, float(offsets[0] - offsets[1] + normal @ self._centre), rotates)
+
+    @property
+    def vectors(self) -> Array:
+        """Linear coefficients about the origin, shape (S, 2)."""
+        turned = (self.matrices + self.matrices.transpose(0, 2, 1)) @ self._centre
+        return np.asarray(self._vectors - turned)
+
+    @property
+    def offsets(self) -> Array:
+        """Constants about the origin, shape (S,)."""
+        c = self._centre
+        return np.asarray(self._offsets - self._vectors @ c + np.einsum("i,kij,j->k", c, self.matrices, c))
 
     def _align(self, normal: Array, threshold: float, rotates: bool) -> None:
         """One straight boundary normal @ x = threshold: along an axis as it is, else in a frame turned to it."""
@@ -54,8 +77,11 @@ class QuadraticRule(PlaneRule):
             self.marks = ((threshold / length,), ())
 
     def _scores(self, x: Array) -> Array:
-        quadratic = np.einsum("...i,kij,...j->...k", x, self.matrices, x)
-        return np.asarray(quadratic + x @ self.vectors.T + self.offsets)
+        x = x - self._centre
+        a = self.matrices
+        first, second = x[..., 0, None], x[..., 1, None]
+        quadratic = a[:, 0, 0] * first**2 + (a[:, 0, 1] + a[:, 1, 0]) * first * second + a[:, 1, 1] * second**2
+        return np.asarray(quadratic + x @ self._vectors.T + self._offsets)
 
     def at(self, x: Array) -> Indices:
         """Class index of points of shape (..., 2)."""
@@ -64,18 +90,49 @@ class QuadraticRule(PlaneRule):
     def slices(self, frame: Array, t: Array) -> tuple[Array, Indices]:
         """Decision regions along lines: the roots of all differences of two scores, and the class in between."""
         along, across = frame
+        place = frame @ self._centre
+        from_centre = t - place[0]
         roots = []
-        for i, j in combinations(range(len(self.offsets)), 2):
-            a = self.matrices[i] - self.matrices[j]
-            b = self.vectors[i] - self.vectors[j]
-            square = np.full(len(t), across @ a @ across)
-            linear = t * (along @ (a + a.T) @ across) + b @ across
-            constant = t**2 * (along @ a @ along) + t * (b @ along) + self.offsets[i] - self.offsets[j]
-            roots += _roots(square, linear, constant)
+        for square, (l1, l0), (c2, c1, c0) in self._pairs(frame):
+            linear = l1 * from_centre + l0
+            constant = (c2 * from_centre + c1) * from_centre + c0
+            roots += [root + place[1] for root in _roots(np.full(len(t), square), linear, constant)]
         boundaries = np.sort(np.stack(roots, axis=1), axis=1) if roots else np.zeros((len(t), 0))
         inside = _between(boundaries)
         points = t[:, None, None] * along + inside[..., None] * across
         return boundaries, self.at(points)
+
+    def breaks(self, frame: Array, edges: Array) -> Array:
+        """Places along u1 where boundaries turn back (roots of discriminants) or cross edges of u2, shape (m,)."""
+        place = frame @ self._centre
+        found = [np.zeros(0)]
+        for square, (l1, l0), (c2, c1, c0) in self._pairs(frame):
+            found.append(
+                _real_roots(l1 * l1 - 4 * square * c2, 2 * l1 * l0 - 4 * square * c1, l0 * l0 - 4 * square * c0)
+            )
+            for s in edges[np.isfinite(edges)] - place[1]:
+                found.append(_real_roots(c2, c1 + l1 * s, c0 + l0 * s + square * s * s))
+        return np.asarray(np.concatenate(found) + place[0])
+
+    def _pairs(self, frame: Array) -> Iterator[tuple[float, tuple[float, float], tuple[float, float, float]]]:
+        """For every two scores their difference in the frame about the centre: coefficients of s^2, of s and of 1.
+
+        The difference is square s^2 + (l1 t + l0) s + c2 t^2 + c1 t + c0 at u - frame @ centre = (t, s).
+        """
+        along, across = frame
+        for i, j in combinations(range(len(self._offsets)), 2):
+            a, b = self.matrices[i] - self.matrices[j], self._vectors[i] - self._vectors[j]
+            yield (
+                float(across @ a @ across),
+                (float(along @ (a + a.T) @ across), float(b @ across)),
+                (float(along @ a @ along), float(b @ along), float(self._offsets[i] - self._offsets[j])),
+            )
+
+
+def _real_roots(square: float, linear: float, constant: float) -> Array:
+    """Real roots of a quadratic with number coefficients."""
+    found = np.concatenate(_roots(*(np.array([float(v)]) for v in (square, linear, constant))))
+    return found[np.isfinite(found)]
 
 
 def _roots(square: Array, linear: Array, constant: Array) -> list[Array]:

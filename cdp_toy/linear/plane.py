@@ -90,7 +90,8 @@ class PlaneLinearFamily:
     def __post_init__(self) -> None:
         if not isinstance(self.family, str) or self.family not in FAMILIES:
             raise unknown_name("family of linear denoisers", self.family, FAMILIES)
-        if self.family == "scalar" and self._members.on_line:
+        members = self._members  # refuses what has no closed form, before anything is asked
+        if self.family == "scalar" and members.on_line:
             raise InputError(
                 'the family "scalar", Xhat = a Y, needs both coordinates of Y and the degradation leaves one; use '
                 'family="diagonal", a vector times the number that is seen'

@@ -80,6 +80,10 @@ class LineSource(Source):
     def bounds(self, noise_std: float = 0.0, n_std: float = 5.0) -> tuple[float, float]:
         """Interval outside of which X + noise has little mass; a larger `n_std` leaves less."""
 
+    def landmarks(self, noise_std: float = 0.0) -> Array:
+        """Points around what is narrow in the densities of X + noise, for scans to look at."""
+        return np.zeros(0)
+
     @abstractmethod
     def log_density(self, x: Array, noise_std: float = 0.0) -> Array:
         """Logarithms of the class-conditional densities of X + N(0, noise_std^2) at `x`, shape (K, len(x))."""
@@ -109,6 +113,10 @@ class LineSource(Source):
     @abstractmethod
     def sample_cells(self, low: Array, high: Array, rng: np.random.Generator) -> Array:
         """Draw one X from p_X conditioned to each interval (low[i], high[i]]."""
+
+
+#: Points around a term of a mixture, in its standard deviations.
+AROUND = np.array([-8.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0])
 
 
 class LineMixture(LineSource):

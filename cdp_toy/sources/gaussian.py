@@ -11,6 +11,7 @@ import numpy as np
 
 from cdp_toy.normal import interval_mass, log_normal_density, truncated_normal, truncated_normal_moments
 from cdp_toy.sources.base import (
+    AROUND,
     CellIntegrals,
     LineMixture,
     PerClass,
@@ -109,6 +110,10 @@ class GaussianMixture(LineMixture):
         used = self.term_weights > 0
         mean, reach = self._mean[used], n_std * np.hypot(self._std[used], noise_std)
         return float((mean - reach).min()), float((mean + reach).max())
+
+    def landmarks(self, noise_std: float = 0.0) -> Array:
+        """Points around the mean of every component."""
+        return np.ravel(self._mean[:, None] + np.hypot(self._std, noise_std)[:, None] * AROUND)
 
     def term_log_density(self, x: Array, noise_std: float) -> Array:
         """Log density of every Gaussian with noise."""

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from cdp_toy.cells import PlaneCells
 from cdp_toy.errors import InputError
 from cdp_toy.normal import interval_mass, interval_moments, log_normal_density, normal_density, truncated_normal
-from cdp_toy.plane_normal import FARTHEST, INDEPENDENT, PANEL_NODES, gauss_panels, rectangle_moments
-from cdp_toy.sources.base import CellIntegrals
+from cdp_toy.plane_normal import PANEL_NODES, correlated_panels, gauss_nodes, rectangle_moments
+from cdp_toy.sources.base import AROUND, CellIntegrals
 from cdp_toy.sources.gaussian import GaussianMixture
 from cdp_toy.sources.plane import PlaneSource
 from cdp_toy.validation import Array, Indices, check_probabilities, finite_array
@@ -221,6 +221,13 @@ class GaussianMixture2D(PlaneSource):
             total += joint * along[:, None] * interval_mass((low - middle) / rest, (high - middle) / rest)
         return total
 
+    def strip_breaks(self, frame: Array) -> Array:
+        """Points around every Gaussian, in standard deviations of its marginal along u1."""
+        found = [
+            (frame[0] @ g.mean) + math.sqrt(float(frame[0] @ g.covariance @ frame[0])) * AROUND for _, g in self._used()
+        ]
+        return np.concatenate(found)
+
     def sample(self, size: int, rng: np.random.Generator) -> tuple[Indices, Array]:
         """Draw pairs (class, x)."""
         used = list(self._used())
@@ -326,9 +333,8 @@ def _in_rectangle(mean: Array, covariance: Array, box: tuple[Pair, ...], size: i
     def height(t: Array) -> Array:
         return normal_density(t) * interval_mass((low - rho * t) / rest, (high - rho * t) / rest)
 
-    ends, width = np.clip(first, -FARTHEST, FARTHEST), min(1.0, rest / max(abs(rho), INDEPENDENT))
-    t, weight, _ = gauss_panels(ends, width)
-    panels = np.linspace(float(ends[0]), float(ends[1]), len(t) // PANEL_NODES + 1)
+    panels = correlated_panels(first, np.array([low, high]), rho)
+    t, weight = gauss_nodes(panels)
     heights = height(t).reshape(-1, PANEL_NODES)
     mass = (heights * weight.reshape(heights.shape)).sum(axis=1)
     # between the nodes a log-concave height exceeds the largest of nodes and ends by far less than one per cent

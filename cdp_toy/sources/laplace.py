@@ -12,6 +12,7 @@ from scipy.special import gammainc, log_ndtr, ndtr
 
 from cdp_toy.normal import normal_density
 from cdp_toy.sources.base import (
+    AROUND,
     CellIntegrals,
     LineMixture,
     PerClass,
@@ -109,6 +110,10 @@ class LaplaceMixture(LineMixture):
         mean, reach = self._mean[used], n_std * np.hypot(3 * self._scale[used], noise_std)
         return float((mean - reach).min()), float((mean + reach).max())
 
+    def landmarks(self, noise_std: float = 0.0) -> Array:
+        """Points around the centre of every Laplace law."""
+        return np.ravel(self._mean[:, None] + np.hypot(self._scale, noise_std)[:, None] * AROUND)
+
     def term_log_density(self, x: Array, noise_std: float) -> Array:
         """Log density of every Laplace law with noise: the sum of two exponentials cut off by a normal tail."""
         tau, scale = x - self._mean[:, None], self._scale[:, None]
@@ -178,7 +183,9 @@ def _halves(mean: Array, scale: Array, low: Array, high: Array) -> tuple[_Half, 
         (np.minimum(high, mean), np.minimum(low, mean)),
         (np.maximum(low, mean), np.maximum(high, mean)),
     ):
-        distance, length = np.abs(near - mean), np.abs(far - near)
+        distance = np.abs(near - mean)
+        with np.errstate(invalid="ignore"):  # an interval that lies at infinity on this side is empty
+            length = np.where(near == far, 0.0, np.abs(far - near))
         out.append(_Half(near, length, -np.exp(-distance / scale) * np.expm1(-length / scale) / 2))
     return out[0], out[1]
 

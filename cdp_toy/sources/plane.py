@@ -72,6 +72,10 @@ class PlaneSource(Source):
         `t` has shape (m,), `low` and `high` (m, b); returns (m, b). Integrated over t this is the mass of any region.
         """
 
+    def strip_breaks(self, frame: Array) -> Array:
+        """Places along u1 around which strips change quickly: jumps of densities, and what is narrow."""
+        return np.zeros(0)
+
     @abstractmethod
     def sample_cells(self, cells: PlaneCells, letters: Indices, rng: np.random.Generator) -> Array:
         """Draw one X from p_X conditioned to each letter's cell, shape (len(letters), 2)."""
@@ -187,6 +191,11 @@ class SeparableSource(PlaneSource):
         first = np.exp(self.axes[0].term_log_density(t, 0.0))
         second = self.axes[1].term_mass(low, high)
         return np.asarray(np.einsum("ab,am,bmk->mk", self.total_weights, first, second, optimize=True))
+
+    def strip_breaks(self, frame: Array) -> Array:
+        """Jumps of the first axis, and points around its terms."""
+        first = self.axes[0]
+        return np.concatenate([np.asarray(first.breakpoints, dtype=np.float64), first.landmarks()])
 
     def sample(self, size: int, rng: np.random.Generator) -> tuple[Indices, Array]:
         """Draw pairs (class, x)."""
