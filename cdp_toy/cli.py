@@ -117,7 +117,7 @@ def show_command(
     Example: cdp-toy show my_toy.toml --out my_toy.pdf
     """
     from cdp_toy.presets import PRESETS
-    from cdp_toy.reproduce import portrait_grid
+    from cdp_toy.study import portrait_grid
 
     is_file = problem not in PRESETS and (problem.endswith(".toml") or Path(problem).exists())
     model = problem_of(None, Path(problem)) if is_file else problem_of(problem, None)

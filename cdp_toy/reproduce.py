@@ -10,10 +10,9 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -21,9 +20,8 @@ from tqdm.auto import tqdm
 from cdp_toy import __version__, presets, theorems
 from cdp_toy.boundary import min_distortion
 from cdp_toy.distortions import distortion_from
-from cdp_toy.errors import InputError, unknown_name
-from cdp_toy.finite import DiscreteProblem
-from cdp_toy.linear import LinearDenoiserFamily, PlaneLinearFamily, linear_denoiser
+from cdp_toy.errors import unknown_name
+from cdp_toy.linear import LinearDenoiserFamily
 from cdp_toy.point import Point, Status
 from cdp_toy.problem import CDPProblem
 from cdp_toy.problem_files import problem_to_toml
@@ -32,15 +30,13 @@ from cdp_toy.scan import Journal, Row, all_points, distortion_fractions, percept
 from cdp_toy.solution import Solution
 from cdp_toy.solving import solve
 from cdp_toy.sources import PlaneSource, TableSource
+from cdp_toy.study import CELLS_ON_LINE, Kind, Study, paper_study, portrait_grid, study_of
 from cdp_toy.summaries import table_text, write_csv
-from cdp_toy.validation import Array
 
 if TYPE_CHECKING:
     from cdp_toy.figures import ExactSurface
 
-__all__ = ["TOYS", "Study", "portrait_grid", "reproduce"]
-
-Kind = Literal["cells", "points"]
+__all__ = ["TOYS", "reproduce"]
 
 #: Perception levels of the scan: below 5e-4 the strip between D_min and saturation is as before, only steeper;
 #: .4 is where the paper's axis ends.
@@ -53,44 +49,6 @@ THRESHOLDS: dict[str, float | None] = {"Bayes threshold for X": None, "threshold
 
 #: Toys of the job by their name on the command line.
 TOYS = ("1d", "2d")
-
-#: Cells per axis when none are asked for: on the line, and in the plane, where a point has n^4 channel entries.
-CELLS_ON_LINE, CELLS_IN_PLANE = 101, 9
-
-#: Where the paper's axis of distortion ends, and the linear family's values are tabulated from.
-PAPER_D, PAPER_P = (0.667, 0.745), (0.0065, 0.4)
-
-#: Points of the lattice on which claims about the linear family are checked, along D and P.
-LATTICE = 15
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """One problem of a job: its model, its grid, and the linear families that are put beside it.
-
-    `ranges` are the intervals of D and P on which the families are compared; found from the scan when None.
-    """
-
-    name: str
-    problem: CDPProblem
-    grid: DiscreteProblem
-    families: dict[str, LinearDenoiserFamily | PlaneLinearFamily] = field(default_factory=dict)
-    ranges: tuple[tuple[float, float], tuple[float, float]] | None = None
-
-    def lattice(self, rows: tuple[Row, ...]) -> tuple[Array, Array]:
-        """Levels D and P on which claims about the families are checked."""
-        d, p = self.ranges or (
-            (min(row.min_distortion.upper for row in rows), self.far(rows)),
-            (rows[0].max_perception, rows[-1].max_perception),
-        )
-        return np.linspace(*d, LATTICE), np.linspace(*p, LATTICE)
-
-    def far(self, rows: tuple[Row, ...]) -> float:
-        """Where a picture ends in D: a little beyond the end of every row."""
-        if self.ranges is not None:
-            return self.ranges[0][1]
-        low, high = min(row.min_distortion.upper for row in rows), max(row.end for row in rows)
-        return high + 0.15 * max(high - low, 1e-3 * abs(high), 1e-9)  # a strip without width is a line in the picture
 
 
 def reproduce(
@@ -146,11 +104,11 @@ def reproduce(
     settings: dict[str, object] = {"version": __version__, "levels": levels, "points": points, "tol": SCAN_TOL}
     if paper:
         settings["n"] = n or CELLS_ON_LINE
-        studies = [_paper_study(name, threshold, n) for name, threshold in THRESHOLDS.items()]
+        studies = [paper_study(name, threshold, n) for name, threshold in THRESHOLDS.items()]
     else:
         chosen = presets.plane_toy() if problem is None else problem
         settings.update(n=n, kind=kind, problem=problem_to_toml(chosen))
-        studies = [_study(chosen, n, kind, say)]
+        studies = [study_of(chosen, n, kind, say)]
     out.mkdir(parents=True, exist_ok=True)
     written = _paper_figures(out, studies[0], say) if paper else _portrait(out, studies[0])
     if fresh:
@@ -164,42 +122,6 @@ def reproduce(
     written += [path for study in studies for path in _channel(out, study, journal, say)]
     say("\nfiles: " + ", ".join(str(p) for p in written))
     return written
-
-
-def _paper_study(name: str, threshold: float | None, n: int | tuple[int, int] | None) -> Study:
-    toy = presets.paper_toy(threshold)
-    grid = toy.discretize(n=n or CELLS_ON_LINE)
-    return Study(name, toy, grid, {"linear_family": linear_denoiser(toy)}, (PAPER_D, PAPER_P))
-
-
-def _study(problem: CDPProblem, n: int | tuple[int, int] | None, kind: Kind, say: Callable[[str], None]) -> Study:
-    """A problem on its grid, with as many linear families as have closed forms for it."""
-    in_plane = isinstance(problem.source, PlaneSource)
-    grid = _on_grid(problem, n, CELLS_ON_LINE, CELLS_IN_PLANE, kind)
-    families: dict[str, LinearDenoiserFamily | PlaneLinearFamily] = {}
-    for column, family in (("linear_family", "scalar"), *((("linear_diagonal", "diagonal"),) if in_plane else ())):
-        try:
-            families[column] = linear_denoiser(problem, family=family)
-        except InputError as reason:
-            say(f"no linear denoisers ({family}) beside the exact surface: {reason}")
-    return Study(problem.name or "problem", problem, grid, families)
-
-
-def portrait_grid(problem: CDPProblem, n: int | tuple[int, int] | None = None) -> DiscreteProblem:
-    """The problem on a grid that is fine to look at: 201 cells on the line and 41 x 41 in the plane when n is None."""
-    if not isinstance(problem.source, TableSource):  # a picture shows no distortion, and this one has exact cells
-        problem = dataclasses.replace(problem, distortion="squared_error")
-    return _on_grid(problem, n, on_line=201, in_plane=41)
-
-
-def _on_grid(
-    problem: CDPProblem, n: int | tuple[int, int] | None, on_line: int, in_plane: int, kind: Kind = "cells"
-) -> DiscreteProblem:
-    """Discretize with n cells, or a default where cells are needed and none are asked for."""
-    finite = isinstance(problem.source, TableSource)
-    if n is None and not (finite and not problem.degradation.needs_cells(problem.source)):
-        n = in_plane if problem.source.dim == 2 else on_line
-    return problem.discretize(n=n, kind=kind)
 
 
 def _portrait(out: Path, study: Study) -> list[Path]:

@@ -35,6 +35,7 @@ LAYERS = [
     ["boundary"],
     ["solving"],
     ["theorems", "scan"],
+    ["study"],
     ["plotting"],
     ["figures"],
     ["reproduce"],

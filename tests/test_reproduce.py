@@ -13,7 +13,7 @@ import pytest
 from cases import MODELS
 
 import cdp_toy as cdp
-from cdp_toy import figures, presets, reproduce, scan
+from cdp_toy import figures, presets, reproduce, scan, study
 from cdp_toy.linear import linear_denoiser
 from cdp_toy.point import Status
 
@@ -166,4 +166,4 @@ def test_problems_that_cannot_be_described_or_need_another_grid_are_refused(tmp_
     absolute = cdp.CDPProblem(toy.source, toy.degradation, toy.classifier, "absolute_error")
     with pytest.raises(cdp.InputError, match='kind="points"'):
         reproduce.reproduce(tmp_path, n=11, problem=absolute)
-    assert reproduce.portrait_grid(absolute).shape == (201, 201)
+    assert study.portrait_grid(absolute).shape == (201, 201)

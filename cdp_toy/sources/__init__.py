@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cdp_toy.sources.base import CellIntegrals, LineMixture, LineSource, Source
+from cdp_toy.sources.covariances import checked_covariance
 from cdp_toy.sources.density import DensitySource
 from cdp_toy.sources.gaussian import Component, GaussianMixture
-from cdp_toy.sources.gaussian_2d import Component2D, GaussianMixture2D, checked_covariance
+from cdp_toy.sources.gaussian_2d import Component2D, GaussianMixture2D
 from cdp_toy.sources.histogram import Histogram, Histogram2D, histogram_source
 from cdp_toy.sources.independent import IndependentPair
 from cdp_toy.sources.laplace import LaplaceMixture
