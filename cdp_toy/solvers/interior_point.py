@@ -31,7 +31,7 @@ __all__ = ["hint", "suits"]
 MOST_ITERATIONS = 200
 #: Share of the way to the boundary that a step goes at most.
 STEP = 0.99
-#: Rows are centred with this power of their mass: twelve toys took 703 iterations in all, 799 with .75, over 1038 with 1.
+#: Rows are centred with this power of their mass: twelve toys took 703 iterations, 799 with .75, over 1038 with 1.
 ROW_POWER = 0.5
 #: Share of the complementarity that the two levels carry each.
 LEVEL_SHARE = 0.1
