@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from cdp_toy import __version__, presets, theorems
 from cdp_toy.boundary import min_distortion
 from cdp_toy.distortions import distortion_from
-from cdp_toy.errors import unknown_name
+from cdp_toy.errors import InputError, unknown_name
 from cdp_toy.linear import LinearDenoiserFamily
 from cdp_toy.point import Point, Status
 from cdp_toy.problem import CDPProblem
@@ -101,6 +101,10 @@ def reproduce(
     if toy not in TOYS:
         raise unknown_name("toy", toy, TOYS)
     paper = problem is None and toy == "1d"
+    if paper and kind != "cells":
+        raise InputError(
+            f"the figures of the paper's toy are drawn from cells; kind={kind!r} goes with toy 2d or a problem"
+        )
     settings: dict[str, object] = {"version": __version__, "levels": levels, "points": points, "tol": SCAN_TOL}
     if paper:
         settings["n"] = n or CELLS_ON_LINE

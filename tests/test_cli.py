@@ -61,6 +61,7 @@ def test_infeasible_levels_are_an_answer_with_exit_code_1() -> None:
         (("solve", "--preset", "paper-toy", "--n", "100000000000"), "GiB"),
         (("solve", "--preset", "binary-conflict", "--n", "31"), "already finite"),
         (("reproduce", "--n", "2"), "too small"),
+        (("reproduce", "--kind", "points"), "drawn from cells"),
         (("reproduce", "--workers", "0"), "workers"),
         (("solve", "--preset", "paper-toy", "--n", "31", "-D", "abc"), "Invalid value"),
         (("solve", "--n", "31"), "--preset"),
