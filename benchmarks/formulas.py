@@ -80,9 +80,11 @@ def perception_value(name: str, p: Array, q: Array, places: Array | None = None)
         return float((rel_entr(p, middle) + rel_entr(q, middle)).sum() / 2)
     if name.startswith("renyi:"):
         order = float(name.partition(":")[2])
-        with np.errstate(divide="ignore"):
-            terms = np.where(p > 0, p**order * q ** (1 - order), 0.0)
-        return float(math.log(terms.sum()) / (order - 1)) if terms.sum() > 0 else math.inf
+        p, q = p[p > 0], q[p > 0]
+        if order > 1 and (q == 0).any():
+            return math.inf
+        total = float((p**order * q ** (1 - order)).sum())
+        return math.log(total) / (order - 1) if total > 0 else math.inf
     if name in ("w1", "w2_squared") and places is not None:
         return _transport(p, q, cdist(places, places) ** (1 if name == "w1" else 2))
     raise ValueError(f"no formula for the perception {name!r} here: add it to benchmarks/formulas.py")

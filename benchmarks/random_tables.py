@@ -66,8 +66,8 @@ def random_page(trials: Sequence[Trial]) -> str:
 
 Problems {first} to {last} of `benchmarks/random_problems.py`: 2 to 60 letters on either side, ties, traces of 1e-12,
 exact zeros, letters that coincide, nearly deterministic channels, levels at and next to the boundary, P = 0 and
-P = inf. Each is solved to {TOL:.0e}, small ones also by the reference solver, and the two certified brackets must have a
-point in common. Returned channels are measured again by textbook formulas.
+P = inf. Each is solved to {TOL:.0e}, small ones also by the reference solver, and the two certified brackets must have
+a point in common. Returned channels are measured again by textbook formulas.
 
 {count_table(trials)}
 

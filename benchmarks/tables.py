@@ -69,9 +69,7 @@ def accuracy_table(results: Sequence[CaseResult]) -> str:
         error = result.true_error(found)
         if error is None:
             return found.status if found.outcome == "no answer" else NOTHING
-        excess = (found.excess_distortion, found.excess_perception)
-        over = ", ".join("?" if value is None else f"{max(value, 0.0):.0e}" for value in excess)
-        return f"{error:+.1e}; {over}; {found.status}"
+        return f"{error:+.1e}; {_excesses(found)}; {found.status}"
 
     return _pivot(results, cell, without=[label for label in OURS if label != COMPILED], bracket=True)
 
@@ -99,8 +97,6 @@ def headline_table(results: Sequence[CaseResult]) -> str:
         if result.case.series not in HEADLINES or ours is None or peer is None:
             continue
         error = result.true_error(peer)
-        excess = (peer.excess_distortion, peer.excess_perception)
-        worst = ", ".join("?" if value is None else f"{max(value, 0.0):.0e}" for value in excess)
         rows.append(
             [
                 result.case.model,
@@ -110,10 +106,15 @@ def headline_table(results: Sequence[CaseResult]) -> str:
                 NOTHING if ours.gap is None else f"{ours.gap:.0e}",
                 seconds_text(peer.seconds) if peer.seconds is not None else _without_time(peer),
                 _ratios(result, peer.seconds),
-                NOTHING if error is None else f"{error:+.0e}; {worst}",
+                NOTHING if error is None else f"{error:+.0e}; {_excesses(peer)}",
             ]
         )
     return markdown(header, rows)
+
+
+def _excesses(found: Measurement) -> str:
+    pair = (found.excess_distortion, found.excess_perception)
+    return ", ".join("?" if over is None else f"{over:.0e}" if over > 0 else "0" for over in pair)
 
 
 def _ratios(result: CaseResult, seconds: float | None) -> str:

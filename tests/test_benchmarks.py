@@ -1,0 +1,196 @@
+"""The benchmarks do what they say; how fast anything is, is no business of a test."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import PERCEPTIONS as TEXTBOOK
+
+import cdp_toy as cdp
+from benchmarks import tables
+from benchmarks.campaign import measure
+from benchmarks.cases import Case, all_cases, quick_cases
+from benchmarks.formulas import measured, perception_value
+from benchmarks.growth import exponent, warm_growth
+from benchmarks.measurements import CaseResult, Measurement
+from benchmarks.page import END, START, page, readme_section, replace_section
+from benchmarks.random_problems import PERCEPTIONS, random_problem, random_tables, rng_of
+from benchmarks.random_run import Answer, Settings, Trial, examine
+from benchmarks.runner import run_child
+from benchmarks.storage import load, store
+from cdp_toy.perceptions import CATALOGUE
+
+FACTS = {"CPU": "abacus", "cvxpy": "1.0", "clarabel": "0.1"}
+
+
+def canned(n: int, seconds: float = 0.01) -> CaseResult:
+    """A result as a run makes them, with invented numbers."""
+    ours = Measurement(
+        "cdp_toy", "solved", seconds=2 * seconds, warm_seconds=seconds, status="OPTIMAL", value=0.25, gap=1e-9,
+        excess_distortion=-1e-15, excess_perception=0.0, base_bytes=10**8, peak_bytes=2 * 10**8,
+    )  # fmt: skip
+    peer = Measurement(
+        "Clarabel", "solved", seconds=3.0, solver_seconds=1.0, status="optimal", value=0.251,
+        excess_distortion=2e-6, excess_perception=math.nan, base_bytes=10**8, peak_bytes=5 * 10**8,
+    )  # fmt: skip
+    others = (Measurement("ECOS", "no answer", status="gave up"), Measurement("SCS", "timeout", "> 120 s"))
+    return CaseResult(Case("paper toy", "kl", n, 0.003), (0.7, 0.003), (0.25 - 1e-9, 0.25), (ours, peer, *others))
+
+
+def test_tables_show_times_ratios_errors_and_why_there_is_none() -> None:
+    results = [canned(401)]
+    assert "| 20.0 ms / 10.0 ms | 3.00 s (1.00 s) | > 120 s | no answer |" in tables.time_table(results)
+    assert "| 150× / 300× | > 120 s | no answer |" in tables.ratio_table(results)
+    assert "| +5.0e-10; 0, 0; OPTIMAL | +1.0e-03; 2e-06, 0; optimal | – | gave up |" in tables.accuracy_table(results)
+    assert "| 200 (+100) | 500 (+400) | > 120 s | no answer |" in tables.memory_table(results)
+    assert "| paper toy | 401 | 20.0 ms | 10.0 ms | 1e-09 | 3.00 s | 150× / 300× |" in tables.headline_table(results)
+
+
+def test_every_row_of_a_table_has_the_columns_of_its_header() -> None:
+    refused = CaseResult(Case("plane toy", "kl", 48, 0.01), None, None, (Measurement("cdp_toy", "refused", "memory"),))
+    text = page([canned(401), canned(801, 0.02), refused], [examine(0, Settings())], FACTS, ["python -m benchmarks"])
+    for block in text.split("\n\n"):
+        counts = {line.count("|") for line in block.splitlines() if line.startswith("|")}
+        assert len(counts) <= 1, block
+    assert "refused" in text and "grows like n^1.00" in text
+
+
+def test_growth_is_the_exponent_of_a_power_law() -> None:
+    sizes = [401, 801, 1601]
+    assert exponent(sizes, [3e-6 * n**1.2 for n in sizes]) == pytest.approx(1.2, abs=1e-12)
+    assert math.isnan(exponent([401], [1.0]))
+    (fit,) = warm_growth([canned(201), *(canned(n, 1e-7 * n**2) for n in sizes)])
+    assert fit.sizes == (401, 801, 1601)
+    assert fit.exponent == pytest.approx(2.0)
+
+
+def test_the_readme_changes_between_its_markers_only(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{START}\nold\n{END}\nafter\n")
+    text = readme_section([canned(101)], FACTS)
+    assert replace_section(readme, text)
+    assert readme.read_text() == f"before\n{START}\n{text}\n{END}\nafter\n"
+    readme.write_text("no markers\n")
+    assert not replace_section(readme, text)
+    assert readme.read_text() == "no markers\n"
+
+
+def test_raw_results_come_back_as_they_were(tmp_path: Path) -> None:
+    result = canned(101)
+    result = dataclasses.replace(result, bracket=(0.0, math.inf), measurements=result.measurements[:1])
+    trial = Trial(3, 2, 2, "kl", math.inf, 0.0, "", Answer("OPTIMAL", 0.1, 0.2, 1.0), None)
+    store(tmp_path / "raw.json", {"result": result.record(), "trial": trial.record()})
+    kept = load(tmp_path / "raw.json")
+    assert kept is not None
+    assert CaseResult.from_record(kept["result"]) == result
+    assert Trial.from_record(kept["trial"]) == trial
+    assert load(tmp_path / "nothing.json") is None
+
+
+def test_random_problems_are_valid_and_the_same_every_time() -> None:
+    perceptions = set()
+    for index in range(200):
+        (problem, level), (again, same_level) = random_tables(rng_of(index)), random_tables(rng_of(index))
+        assert level == same_level >= 0
+        assert problem.p_x.sum() == pytest.approx(1, abs=1e-12) and problem.p_y.sum() == pytest.approx(1, abs=1e-12)
+        assert problem.p_x.min() >= 0 and problem.p_y.min() >= 0
+        for name in ("p_x", "p_y", "posterior", "x_values"):
+            np.testing.assert_array_equal(getattr(problem, name), getattr(again, name))
+        np.testing.assert_array_equal(problem.error_cost.table(), again.error_cost.table())
+        np.testing.assert_array_equal(problem.distortion_cost.table(), again.distortion_cost.table())
+        perceptions.add(problem.perception.name)
+    assert perceptions >= set(CATALOGUE)
+
+
+def test_random_levels_come_with_the_problem() -> None:
+    problem, limit, level = random_problem(rng_of(3))
+    assert cdp.min_distortion(problem, level).lower > limit, "problem 3 lies just outside of what is feasible"
+    assert random_problem(rng_of(3))[1:] == (limit, level)
+    assert random_problem(rng_of(3), "tv")[0].perception.name == "tv"
+
+
+def test_random_problems_draw_every_divergence_there_is() -> None:
+    assert set(CATALOGUE) <= set(PERCEPTIONS), (
+        "a new perception: add it to PERCEPTIONS in benchmarks/random_problems.py"
+    )
+
+
+def test_brackets_without_a_common_point_disagree() -> None:
+    one, other = Answer("OPTIMAL", 0.1, 0.1 + 1e-8), Answer("OPTIMAL", 0.1 + 2e-8, 0.1 + 3e-8)
+    apart = Trial(0, 2, 2, "kl", 1.0, 1.0, "", one, other)
+    assert apart.disagree and apart.troubled
+    assert not dataclasses.replace(apart, reference=one).troubled
+    infeasible = Answer("INFEASIBLE", math.inf, math.inf)
+    assert dataclasses.replace(apart, reference=infeasible).disagree
+    assert not dataclasses.replace(apart, ours=infeasible, reference=infeasible).disagree
+
+
+@pytest.mark.parametrize("name", sorted(TEXTBOOK))
+def test_formulas_agree_with_those_of_the_other_tests(name: str) -> None:
+    p, q = np.array([0.5, 0.3, 0.2, 0.0]), np.array([0.2, 0.5, 0.2, 0.1])
+    with np.errstate(divide="ignore"):
+        assert perception_value(name, p, q) == pytest.approx(TEXTBOOK[name](p, q))
+
+
+def test_formulas_of_transport_and_renyi() -> None:
+    p, q, places = np.array([0.5, 0.5, 0.0]), np.array([0.0, 0.5, 0.5]), np.array([[0.0], [1.0], [3.0]])
+    assert perception_value("w1", p, q, places) == pytest.approx(1.5)
+    assert perception_value("w2_squared", p, q, places) == pytest.approx(2.5)
+    assert perception_value("renyi:2", q, p[::-1]) == pytest.approx(0.0)
+    assert perception_value("renyi:2", p, q) == math.inf
+    assert perception_value("js", p, q) == pytest.approx(0.5 * math.log(2))
+
+
+def test_one_size_is_solved_by_ours_and_by_peers() -> None:
+    """End to end on 21 cells: a child for the levels, one for ours, one for a peer."""
+    case = Case("threshold-0 toy", "kl", 21, 0.01)
+    prepared = run_child({"task": "prepare", "case": case.record()}, patience=60)
+    assert prepared.ending == "done", prepared.reason
+    (levels,) = prepared.at("levels")
+    ours = run_child({**levels, "task": "ours", "case": case.record()}, patience=60)
+    assert ours.ending == "done", ours.reason
+    bracket = prepared.at("certified")[-1]
+    for report in ours.at("cold"):
+        assert report["status"] == "OPTIMAL"
+        assert bracket["lower"] - 1e-8 <= report["value"] <= bracket["upper"] + 1e-8
+        assert max(report["excess_distortion"], report["excess_perception"]) <= 1e-12
+    assert all(report["status"] == "OPTIMAL" for report in ours.at("warm"))
+    peer = {"task": "peer", "solver": "CLARABEL", "options": {}}
+    (report, *_) = run_child({**levels, **peer, "case": case.record()}, patience=60).at("cold")
+    assert report["status"] == "optimal"
+    assert report["value"] == pytest.approx(bracket["upper"], abs=1e-5)
+
+
+def test_a_child_that_is_overdue_or_fails_is_reported_as_such() -> None:
+    case = Case("paper toy", "kl", 21, 0.01).record()
+    assert run_child({"task": "prepare", "case": case}, patience=0.01).ending == "timeout"
+    failed = run_child({"task": "prepare", "case": {**case, "perception": "nonsense"}}, patience=60)
+    assert failed.ending == "failed"
+    assert "nonsense" in failed.reason
+
+
+def test_sizes_ascend_within_a_series_and_quick_ones_are_among_them() -> None:
+    cases = all_cases()
+    assert set(quick_cases()) < set(cases)
+    for before, after in itertools.pairwise(cases):
+        assert before.series != after.series or before.n < after.n
+
+
+def test_the_formulas_measure_a_channel() -> None:
+    grid = cdp.presets.binary_conflict().discretize()
+    point = cdp.solve(grid, max_distortion=0.3, max_perception=0.05)
+    found = measured(grid, point.channel)
+    assert found == pytest.approx((point.error_rate, point.distortion, point.perception), abs=1e-12)
+
+
+def test_larger_sizes_of_a_lost_series_are_not_tried() -> None:
+    kept: list[CaseResult] = []
+    cases = [Case("paper toy", "nonsense", n, 0.01) for n in (21, 31)]
+    measure(cases, timeout=60, say=lambda line: None, keep=kept.append)
+    outcomes = [{m.outcome for m in result.measurements} for result in kept]
+    assert outcomes == [{"failed", "not run"}] * 2
