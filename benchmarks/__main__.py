@@ -22,6 +22,10 @@ ROOT = Path(__file__).parents[1]
 QUICK_COUNT = 100
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
 def run(
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes and few random problems: some minutes.")] = False,
     only: Annotated[Literal["solvers", "random"] | None, typer.Option(help="One part instead of both.")] = None,
@@ -112,4 +116,4 @@ def _write(out: Path, docs: bool) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(run)
+    app()

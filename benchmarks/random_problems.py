@@ -74,7 +74,7 @@ def random_tables(rng: np.random.Generator, perception: str | None = None) -> tu
             laws[:, other], channel[other], places[other] = laws[:, one], channel[one], places[one]
             if rng.random() < 0.7:
                 classifier[other] = classifier[one]
-        laws /= laws.sum(axis=1, keepdims=True)
+    laws, channel = _normalized(rng, laws), _normalized(rng, channel)
     problem = cdp.DiscreteProblem.from_tables(
         priors,
         laws,
@@ -126,9 +126,7 @@ def _laws(rng: np.random.Generator, n_classes: int, n_x: int) -> Array:
         laws = rng.dirichlet(np.ones(n_x), size=n_classes)
         laws[:, rng.random(n_x) < 0.2] = 1e-12
         laws[rng.random(laws.shape) < 0.2] = 0.0
-    laws = np.where(laws < 1e-14, 0.0, laws)
-    laws[laws.sum(axis=1) < 1e-3, rng.integers(n_x)] = 1.0  # no row is left with next to nothing
-    return np.asarray(laws / laws.sum(axis=1, keepdims=True))
+    return np.asarray(np.where(laws < 1e-14, 0.0, laws))
 
 
 def _degradation(rng: np.random.Generator, n_x: int, n_y: int) -> Array:
@@ -149,8 +147,12 @@ def _degradation(rng: np.random.Generator, n_x: int, n_y: int) -> Array:
         table = rng.dirichlet(np.ones(n_y), size=n_x)
         table[:, rng.random(n_y) < 0.3] = 1e-12
         table[rng.random(table.shape) < 0.3] = 0.0
-    table = np.where(table < 1e-16, 0.0, table)
-    table[table.sum(axis=1) < 1e-3, rng.integers(n_y)] = 1.0
+    return np.asarray(np.where(table < 1e-16, 0.0, table))
+
+
+def _normalized(rng: np.random.Generator, table: Array) -> Array:
+    """Rows that sum to one; a row with next to nothing in it puts all on one letter."""
+    table[table.sum(axis=1) < 1e-3, rng.integers(table.shape[1])] = 1.0
     return np.asarray(table / table.sum(axis=1, keepdims=True))
 
 

@@ -191,6 +191,11 @@ def _fault(grid: cdp.DiscreteProblem, point: cdp.Solution) -> str:
     return f"perception exceeds its level by {over:.2e}" if over > 1e-9 * max(1.0, point.max_perception) else ""
 
 
+def _unexamined(index: int, error: BaseException) -> Trial:
+    nothing = Answer("EXCEPTION", note=f"{type(error).__name__}: {error}")
+    return Trial(index, 0, 0, "?", math.nan, math.nan, "", nothing, None)
+
+
 def run_random(settings: Settings) -> list[Trial]:
     """Examine the problems of a range of indices in a pool of processes.
 
@@ -203,7 +208,8 @@ def run_random(settings: Settings) -> list[Trial]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(settings.workers, mp_context=context) as pool:
         indices = range(settings.first, settings.first + settings.count)
-        waiting = [pool.submit(examine, index, settings) for index in indices]
+        waiting = {pool.submit(examine, index, settings): index for index in indices}
         for future in tqdm(as_completed(waiting), total=len(waiting), unit="problem"):
-            trials.append(future.result())
+            error = future.exception()  # such as a worker that died; the other answers are worth keeping
+            trials.append(_unexamined(waiting[future], error) if error is not None else future.result())
     return sorted(trials, key=lambda trial: trial.index)
