@@ -181,6 +181,8 @@ def _fault(grid: cdp.DiscreteProblem, point: cdp.Solution) -> str:
         return f"error rate is {found.error_rate!r}, claimed {point.error_rate!r}"
     if point.status.name not in ("OPTIMAL", "INEXACT"):
         return ""
+    if point.upper_bound - found.error_rate > TOL:  # lifted to the lower bound, by more than rounding explains
+        return f"the lower bound exceeds the channel's error rate by {point.upper_bound - found.error_rate:.2e}"
     if found.distortion > point.max_distortion + 10 * ROUNDING * sizes[1]:
         return f"distortion exceeds its level by {found.distortion - point.max_distortion:.2e}"
     # linear programs and logarithms of sums are good to 1e-9; at P = 0 the law itself is what counts
