@@ -13,10 +13,11 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from cdp_toy.costs import Cost, expected
+from cdp_toy.costs import Cost, PricedCost, expected
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.point import Status
-from cdp_toy.validation import Array, Mask, refuse_if_too_large
+from cdp_toy.pricing import Pricing
+from cdp_toy.validation import Array, Indices, Mask, refuse_if_too_large
 
 __all__ = [
     "FEASIBILITY_TOL",
@@ -61,35 +62,48 @@ class Program:
     max_perception: float = math.inf
     allowed: Mask | None = None
 
-    def __post_init__(self) -> None:
-        # certificates hold a handful of dense tables at a time
-        size = 8.0 * 6 * self.problem.n_y * self.problem.n_x
-        what = f"certifying a channel of {self.problem.n_y:,} x {self.problem.n_x:,} letters"
-        refuse_if_too_large(size, what, "Use a smaller n.")
-
     @cached_property
     def distortion_scale(self) -> float:
         """Largest distortion of a pair, at most one: the unit in which rounding of distortions is measured."""
-        largest = float(np.abs(self.problem.distortion_cost.table()).max())
-        return min(largest, 1.0) or 1.0
+        largest, cost = 0.0, self.problem.distortion_cost
+        for row in range(self.problem.n_y):
+            largest = max(largest, float(np.abs(cost.block(slice(row, row + 1), slice(None))).max()))
+            if largest >= 1:
+                return 1.0
+        return largest or 1.0
 
-    def support(self) -> Mask:
-        """Allowed pairs, boolean of shape (n_y, n_xhat): forbidden classes and letters no mass may reach are out."""
+    @cached_property
+    def reachable(self) -> Mask:
+        """Letters that may receive mass, shape (n_xhat,): a level may forbid those without source mass."""
         problem = self.problem
-        mask = np.ones(problem.shape, dtype=bool)
+        barred = self.max_perception == 0 or math.isinf(problem.perception.slope_at_infinity)
+        if math.isfinite(self.max_perception) and barred:
+            return np.asarray(problem.p_x > 0)
+        return np.ones(problem.n_x, dtype=bool)
+
+    def allows(self, rows: Indices, columns: Indices) -> Mask:
+        """Whether the pairs (rows[k], columns[k]) may carry mass."""
+        mask = self.reachable[columns]
         if self.allowed is not None:
-            mask = self.allowed[:, problem.error_cost.profiles[1]]
-        unreachable = self.max_perception == 0 or math.isinf(problem.perception.slope_at_infinity)
-        if math.isfinite(self.max_perception) and unreachable:
-            mask = mask & (problem.p_x > 0)
+            mask = mask & self.allowed[rows, self.problem.error_cost.profiles[1][columns]]
         return np.asarray(mask)
 
-    def priced_cost(self, price_distortion: float) -> Array:
-        """objective + price * distortion, shape (n_y, n_xhat); +inf off the support."""
-        total = self.objective.table()
+    def support(self) -> Mask:
+        """Allowed pairs, boolean of shape (n_y, n_xhat), dense."""
+        problem = self.problem
+        refuse_if_too_large(float(problem.n_y) * problem.n_x, "a mask of all pairs", "Use a smaller n.")
+        mask = np.broadcast_to(self.reachable, problem.shape)
+        if self.allowed is not None:
+            mask = mask & self.allowed[:, problem.error_cost.profiles[1]]
+        return np.asarray(mask)
+
+    def pricing(self, price_distortion: float) -> Pricing:
+        """objective + price * distortion of every allowed pair."""
+        problem = self.problem
+        cost = self.objective
         if price_distortion != 0:
-            total = total + price_distortion * self.problem.distortion_cost.table()
-        return np.where(self.support(), total, np.inf)
+            cost = PricedCost(cost, problem.distortion_cost, price_distortion)
+        return Pricing(cost, self.reachable, self.allowed, problem.error_cost.profiles[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +114,7 @@ class DualBound:
     price_distortion: float
     price_perception: float
     potential: Array
+    row_minima: Array
     law: Array | None = None
 
 
@@ -122,20 +137,20 @@ def dual_bound(program: Program, price_distortion: float, potential: Array) -> D
     problem, perception = program.problem, program.problem.perception
     lam = price_distortion if math.isfinite(price_distortion) and math.isfinite(program.max_distortion) else 0.0
     lam = max(lam, 0.0)
-    cost = program.priced_cost(lam)
-    seen = problem.p_y > 0
-    weight, cost = problem.p_y[seen], cost[seen]
+    pricing = program.pricing(lam)
     v = np.asarray(potential, dtype=np.float64)
     v = np.where(np.isfinite(v), v, v[np.isfinite(v)].min() if np.isfinite(v).any() else 0.0)
-    row_minima = (cost - v).min(axis=1)
-    raised = (cost - row_minima[:, None]).min(axis=0)
+    seen = problem.p_y > 0
+    offset = np.where(seen, pricing.row_minima(v), -np.inf)  # observations without mass have no say
+    raised = pricing.column_minima(offset)[0][:, 0]
     v = np.where(np.isfinite(raised), np.maximum(raised, v), v)
-    row_minima = (cost - v).min(axis=1)
+    row_minima = pricing.row_minima(v)
+    weight = problem.p_y[seen]
     last = perception.dual_term(problem.p_x, v, program.max_perception)
     paid = lam * program.max_distortion if lam > 0 else 0.0
-    size = float(weight @ np.abs(row_minima)) + abs(paid) + abs(last.value) + float(np.ptp(v))
-    value = float(weight @ row_minima) - paid + last.value - 16 * float(np.finfo(float).eps) * size
-    return DualBound(value, lam, last.price, v, last.law)
+    size = float(weight @ np.abs(row_minima[seen])) + abs(paid) + abs(last.value) + float(np.ptp(v))
+    value = float(weight @ row_minima[seen]) - paid + last.value - 16 * float(np.finfo(float).eps) * size
+    return DualBound(value, lam, last.price, v, row_minima, last.law)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,18 +170,31 @@ class Evaluation:
         return self.violation <= FEASIBILITY_TOL
 
 
-def channel_of(program: Program, joint: Array) -> csr_array:
-    """Turn an approximate joint law into a channel: clip, keep to the support, renormalise the rows."""
+def channel_of(program: Program, joint: Array | csr_array) -> csr_array:
+    """Turn an approximate joint law into a channel: clip, keep to allowed pairs, renormalise the rows.
+
+    Observations that are left with nothing are restored to the source law on their allowed letters.
+    """
     problem = program.problem
-    support = program.support()
-    mass = np.where(support, np.nan_to_num(np.maximum(joint, 0.0), posinf=0.0), 0.0)
-    output = mass.sum(axis=0)
-    mass[mass <= NEGLIGIBLE * np.minimum(problem.p_y[:, None], output)] = 0.0
-    total = mass.sum(axis=1)
-    fallback = support * np.where(support @ problem.p_x > 0, 1.0, 0.0)[:, None] * problem.p_x
-    fallback = np.where(fallback.sum(axis=1, keepdims=True) > 0, fallback, support)
-    rows = np.where(total[:, None] > 0, mass, fallback)
-    return csr_array(rows / rows.sum(axis=1, keepdims=True))
+    entries = csr_array(joint).tocoo()
+    rows, columns = entries.coords
+    mass = np.nan_to_num(np.maximum(entries.data, 0.0), posinf=0.0)
+    mass = np.where(program.allows(rows, columns), mass, 0.0)
+    output = np.bincount(columns, weights=mass, minlength=problem.n_x)
+    kept = mass > NEGLIGIBLE * np.minimum(problem.p_y[rows], output[columns])
+    rows, columns, mass = rows[kept], columns[kept], mass[kept]
+    total = np.bincount(rows, weights=mass, minlength=problem.n_y)
+    share = mass / total[rows]
+    channel = csr_array((share, (rows, columns)), shape=problem.shape)
+    empty = np.flatnonzero(total == 0)
+    if not len(empty):
+        return channel
+    letters = np.tile(np.arange(problem.n_x), len(empty))
+    open_to = program.allows(np.repeat(empty, problem.n_x), letters).reshape(len(empty), -1)
+    law = open_to * np.where((open_to @ problem.p_x > 0)[:, None], problem.p_x, 1.0)
+    filler = csr_array(law / law.sum(axis=1, keepdims=True)).tocoo()
+    place = (np.concatenate([rows, empty[filler.coords[0]]]), np.concatenate([columns, filler.coords[1]]))
+    return csr_array((np.concatenate([share, filler.data]), place), shape=problem.shape)
 
 
 def evaluate(program: Program, channel: csr_array) -> Evaluation:
@@ -216,27 +244,40 @@ def fed(program: Program, start: Evaluation, bound: DualBound) -> Evaluation:
     output = np.asarray(problem.p_y @ start.channel).ravel()
     if start.perception <= program.max_perception:
         return start
-    reduced = program.priced_cost(bound.price_distortion) - bound.potential
-    reduced -= reduced.min(axis=1, keepdims=True)
+    pricing = program.pricing(bound.price_distortion)
     # five per cent more than asked for puts the target inside, and the mixture takes back what is too much
     goals = [problem.p_x] if bound.law is None else [1.05 * bound.law, problem.p_x]
     for share, goal in ((s, g) for s in (1e-6, 1e-3, 1e-1) for g in goals):
         starved = np.flatnonzero((output < share * problem.p_x) & (output < goal))
         if not len(starved):
             continue
-        rich = problem.p_y[:, None] > (goal - output)[starved] / 2
-        rows = np.where(rich, reduced[:, starved], np.inf).argmin(axis=0)
-        joint = problem.p_y[:, None] * start.channel.toarray()
-        for row in np.unique(rows[problem.p_y[rows] > 0]):
-            letters = starved[rows == row]
-            wanted = goal[letters] - output[letters]
-            taken = min(float(wanted.sum()), 0.5 * float(problem.p_y[row]))
-            joint[row] *= 1 - taken / problem.p_y[row]
-            joint[row, letters] += wanted * (taken / wanted.sum())
+        rows = _cheapest_rows(program, pricing, bound, starved, (goal - output)[starved] / 2)
+        wanted = (goal - output)[starved]
+        total = np.bincount(rows, weights=wanted, minlength=problem.n_y)
+        taken = np.minimum(total, 0.5 * problem.p_y)
+        share = np.divide(taken, total, out=np.zeros_like(total), where=total > 0)
+        left = 1 - np.divide(taken, problem.p_y, out=np.zeros_like(total), where=problem.p_y > 0)
+        joint = diags_array(problem.p_y * left) @ start.channel
+        joint = csr_array(joint + csr_array((wanted * share[rows], (rows, starved)), shape=problem.shape))
         target = evaluate(program, channel_of(program, joint))
         if target.perception <= program.max_perception:
             return _mixed(program, start, target, math.inf)
     return start
+
+
+def _cheapest_rows(
+    program: Program, pricing: Pricing, bound: DualBound, letters: Indices, least_mass: Array
+) -> Indices:
+    """For every letter the observation of least reduced cost among those with enough mass."""
+    problem = program.problem
+    best = np.empty(len(letters), dtype=np.intp)
+    size = max(1, (1 << 18) // problem.n_y)
+    for start in range(0, len(letters), size):
+        part = slice(start, start + size)
+        reduced = pricing.block(slice(None), letters[part]) - bound.row_minima[:, None]
+        rich = problem.p_y[:, None] > least_mass[part]
+        best[part] = np.where(rich, reduced, np.inf).argmin(axis=0)
+    return best
 
 
 def _mixed(program: Program, start: Evaluation, target: Evaluation, max_distortion: float) -> Evaluation:

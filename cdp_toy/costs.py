@@ -29,8 +29,16 @@ class Cost(Protocol):
         """Costs of the pairs (rows[k], columns[k])."""
         ...
 
+    def block(self, rows: slice | Indices, columns: slice | Indices) -> Array:
+        """Costs of some observations (rows) and some output letters (columns), dense."""
+        ...
+
     def table(self) -> Array:
         """Dense table of shape (n_y, n_xhat), refused with an estimate where it would not fit."""
+        ...
+
+    def mean(self, p_y: Array, p_x: Array) -> float:
+        """Expectation for an output that is independent of the observation."""
         ...
 
 
@@ -85,10 +93,18 @@ class ClassCost:
         """Costs of single pairs."""
         return np.asarray(np.einsum("ik,ik->i", self.decision_cost[rows], self.decision[columns]))
 
+    def block(self, rows: slice | Indices, columns: slice | Indices) -> Array:
+        """Costs of some rows and columns."""
+        return np.asarray(self.decision_cost[rows] @ self.decision[columns].T)
+
     def table(self) -> Array:
         """Dense table."""
         _guard(self.shape)
-        return np.asarray(self.decision_cost @ self.decision.T)
+        return self.block(slice(None), slice(None))
+
+    def mean(self, p_y: Array, p_x: Array) -> float:
+        """Expectation for an output that is independent of the observation."""
+        return float((p_y @ self.decision_cost) @ (p_x @ self.decision))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +134,24 @@ class SquaredErrorCost:
         offset = self.mean_y[rows] - self.mean_x[columns]
         return np.asarray((offset**2).sum(axis=-1) + self.variance_y[rows] + self.variance_x[columns])
 
+    def block(self, rows: slice | Indices, columns: slice | Indices) -> Array:
+        """Costs of some rows and columns."""
+        mean_y, mean_x = self.mean_y[rows], self.mean_x[columns]
+        total = self.variance_y[rows][:, None] + self.variance_x[columns][None, :]
+        for k in range(mean_y.shape[1]):
+            total += (mean_y[:, None, k] - mean_x[None, :, k]) ** 2
+        return np.asarray(total)
+
     def table(self) -> Array:
         """Dense table."""
         _guard(self.shape)
-        total = self.variance_y[:, None] + self.variance_x[None, :]
-        for k in range(self.mean_y.shape[1]):
-            total = total + (self.mean_y[:, None, k] - self.mean_x[None, :, k]) ** 2
-        return np.asarray(total)
+        return self.block(slice(None), slice(None))
+
+    def mean(self, p_y: Array, p_x: Array) -> float:
+        """Expectation for an output that is independent of the observation."""
+        centre = p_x @ self.mean_x
+        spread = p_x @ (((self.mean_x - centre) ** 2).sum(axis=1) + self.variance_x)
+        return float(p_y @ (((self.mean_y - centre) ** 2).sum(axis=1) + self.variance_y) + spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,9 +169,17 @@ class TableCost:
         """Costs of single pairs."""
         return np.asarray(self.values[rows, columns])
 
+    def block(self, rows: slice | Indices, columns: slice | Indices) -> Array:
+        """Costs of some rows and columns."""
+        return np.asarray(self.values[rows][:, columns])
+
     def table(self) -> Array:
         """The table itself."""
         return self.values
+
+    def mean(self, p_y: Array, p_x: Array) -> float:
+        """Expectation for an output that is independent of the observation."""
+        return float(p_y @ self.values @ p_x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +199,14 @@ class PricedCost:
         """Costs of single pairs."""
         return self.base.entries(rows, columns) + self.price * self.extra.entries(rows, columns)
 
+    def block(self, rows: slice | Indices, columns: slice | Indices) -> Array:
+        """Costs of some rows and columns."""
+        return self.base.block(rows, columns) + self.price * self.extra.block(rows, columns)
+
     def table(self) -> Array:
         """Dense table."""
         return self.base.table() + self.price * self.extra.table()
+
+    def mean(self, p_y: Array, p_x: Array) -> float:
+        """Expectation for an output that is independent of the observation."""
+        return self.base.mean(p_y, p_x) + self.price * self.extra.mean(p_y, p_x)

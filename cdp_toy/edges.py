@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Evaluation, Program, channel_of, evaluate
 from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.finite import DiscreteProblem
-from cdp_toy.validation import Array, Mask
+from cdp_toy.pricing import Pricing
+from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = ["Hint", "cheap_anchors", "coupling", "flat_profiles", "without_perception"]
 
@@ -27,104 +29,104 @@ class Hint(NamedTuple):
 def without_perception(program: Program) -> Hint:
     """Exact optimum when only the distortion level binds: a fractional knapsack over the rows.
 
-    For a price lam every row takes argmin of objective + lam distortion; the choice changes only at the finitely many
-    prices where two classes tie. At the price where the distortion crosses D, the choices on both sides are mixed.
+    For a price lam every row takes argmin of objective + lam distortion, a choice among one letter for every profile.
+    The Lagrangian dual is concave and piecewise linear in lam; cutting planes find its kink, where choices on both
+    sides of the level tie, and mixing these meets the level.
     """
     problem = program.problem
-    support = program.support()
-    objective = np.where(support, program.objective.table(), np.inf)
-    distortion = problem.distortion_cost.table()
+    rows = np.arange(problem.n_y)
+    # within a profile the error is constant, so that the objective rises with the distortion: one best letter for each
     profiles = problem.error_cost.profiles[1]
-    # within a profile the error is constant, so that the objective rises with the distortion: one best column for each
-    columns = np.stack(
-        [
-            np.where(profiles == k, np.where(support, distortion, np.inf), np.inf).argmin(axis=1)
-            for k in np.unique(profiles)
-        ],
-        axis=1,
-    )
-    rows = np.arange(problem.n_y)[:, None]
-    cost, spread = objective[rows, columns], distortion[rows, columns]
+    nearest = Pricing(problem.distortion_cost, program.reachable, program.allowed, profiles)
+    letters = nearest.nearest(np.zeros(problem.n_x), profiles, 1)[1][:, :, 0]
+    some = np.maximum(letters, 0)
+    shape = letters.shape
+    spread = problem.distortion_cost.entries(np.repeat(rows, shape[1]), some.ravel()).reshape(shape)
+    cost = program.objective.entries(np.repeat(rows, shape[1]), some.ravel()).reshape(shape)
+    cost = np.where(letters < 0, np.inf, cost)
     zero = np.zeros(problem.n_x)
 
-    def joint(choice: Array) -> Array:
-        out = np.zeros(problem.shape)
-        out[rows[:, 0], columns[rows[:, 0], choice]] = problem.p_y
-        return out
+    def choice_at(price: float) -> Choice:
+        total = cost + price * spread
+        # among ties the least distortion
+        tied = total <= total.min(axis=1, keepdims=True)
+        pick = np.where(tied, spread, np.inf).argmin(axis=1)
+        return Choice(some[rows, pick], float(problem.p_y @ cost[rows, pick]), float(problem.p_y @ spread[rows, pick]))
 
-    def choice_at(price: float) -> Array:
-        return np.asarray(np.argmin(cost + price * spread, axis=1))
+    def joint(choice: Choice) -> csr_array:
+        return csr_array((problem.p_y, (rows, choice.letters)), shape=problem.shape)
 
-    def level(choice: Array) -> float:
-        return float(problem.p_y @ spread[rows[:, 0], choice])
-
-    pairs = [(a, b) for a in range(cost.shape[1]) for b in range(a)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ties = [(cost[:, a] - cost[:, b]) / (spread[:, b] - spread[:, a]) for a, b in pairs]
-    breaks = np.unique(np.concatenate([*ties, [1.0]]))
-    breaks = breaks[np.isfinite(breaks) & (breaks > 0)]
-    between = np.concatenate([[breaks[0] / 2], (breaks[:-1] + breaks[1:]) / 2, [2 * breaks[-1]]])
-    cheap = choice_at(float(between[0]))
-    if level(cheap) <= program.max_distortion:
+    limit = program.max_distortion
+    cheap = choice_at(0.0)
+    if cheap.distortion <= limit:
         return Hint(joint(cheap), 0.0, zero, "closed form without a perception level")
-    low, high = 0, len(between) - 1
-    while high - low > 1:  # distortion falls as its price rises
-        middle = (low + high) // 2
-        low, high = (low, middle) if level(choice_at(between[middle])) <= program.max_distortion else (middle, high)
-    dear, cheap = choice_at(float(between[high])), choice_at(float(between[low]))
-    span = level(cheap) - level(dear)
-    share = min(max((program.max_distortion - level(dear)) / span, 0.0), 1.0) if span > 0 else 0.0
-    mixed = share * joint(cheap) + (1 - share) * joint(dear)
-    return Hint(mixed, float(breaks[high - 1]), zero, "fractional knapsack without a perception level")
+    low = np.where(letters < 0, np.inf, spread).argmin(axis=1)
+    dear = Choice(some[rows, low], float(problem.p_y @ cost[rows, low]), float(problem.p_y @ spread[rows, low]))
+    price = 0.0
+    while cheap.distortion > max(dear.distortion, limit) >= dear.distortion:
+        price = (dear.cost - cheap.cost) / (cheap.distortion - dear.distortion)
+        between = choice_at(price)
+        if between.letters.tobytes() in (cheap.letters.tobytes(), dear.letters.tobytes()):
+            break
+        rounding = 1e-15 * (abs(dear.cost) + price * abs(dear.distortion))
+        if between.cost + price * between.distortion >= dear.cost + price * dear.distortion - rounding:
+            break  # the two sides tie with it
+        cheap, dear = (between, dear) if between.distortion > limit else (cheap, between)
+    span = cheap.distortion - dear.distortion
+    share = min(max((limit - dear.distortion) / span, 0.0), 1.0) if span > 0 else 0.0
+    mixed = csr_array(share * joint(cheap) + (1 - share) * joint(dear))
+    return Hint(mixed, price, zero, "fractional knapsack without a perception level")
 
 
-def coupling(problem: DiscreteProblem) -> Array:
+class Choice(NamedTuple):
+    """One letter for every observation, and what that costs."""
+
+    letters: Indices
+    cost: float
+    distortion: float
+
+
+def coupling(problem: DiscreteProblem) -> csr_array:
     """Joint law with marginals p_Y and p_X, monotone in the posterior mean where there is one: perception 0."""
     cost = problem.distortion_cost
     if isinstance(cost, SquaredErrorCost) and cost.mean_x.shape[1] == 1:
         rows, columns = np.argsort(cost.mean_y[:, 0]), np.argsort(cost.mean_x[:, 0])
     else:
         rows, columns = np.arange(problem.n_y), np.arange(problem.n_x)
-    out = np.zeros(problem.shape)
-    i = j = 0
-    left_row, left_column = float(problem.p_y[rows[0]]), float(problem.p_x[columns[0]])
-    while True:
-        moved = min(left_row, left_column)
-        out[rows[i], columns[j]] += moved
-        left_row, left_column = left_row - moved, left_column - moved
-        if left_row <= left_column:
-            i += 1
-            if i == problem.n_y:
-                break
-            left_row = float(problem.p_y[rows[i]])
-        else:
-            j += 1
-            if j == problem.n_x:
-                break
-            left_column = float(problem.p_x[columns[j]])
-    # cumulative rounding can starve the lightest letters; a trace of the independent coupling feeds them
-    return (1 - 1e-9) * out + 1e-9 * np.outer(problem.p_y, problem.p_x)
+    ends_y, ends_x = np.cumsum(problem.p_y[rows]), np.cumsum(problem.p_x[columns])
+    ends = np.sort(np.concatenate([ends_y, ends_x]))  # both cut [0, 1] into pieces; a pair gets what lies in both
+    mass = np.diff(ends, prepend=0.0)
+    kept = mass > 0
+    middle = (ends - mass / 2)[kept]
+    i = rows[np.minimum(np.searchsorted(ends_y, middle), problem.n_y - 1)]
+    j = columns[np.minimum(np.searchsorted(ends_x, middle), problem.n_x - 1)]
+    monotone = csr_array((mass[kept], (i, j)), shape=problem.shape)
+    # cumulative rounding can starve the lightest letters: the heaviest observation gives them what they lack
+    lacking = np.maximum(problem.p_x - np.asarray(monotone.sum(axis=0)).ravel(), 0.0)
+    letters = np.flatnonzero(lacking)
+    heaviest = np.full(len(letters), np.argmax(problem.p_y))
+    return csr_array(monotone + csr_array((lacking[letters], (heaviest, letters)), shape=problem.shape))
 
 
 def cheap_anchors(program: Program) -> Iterator[Evaluation]:
     """Channels that may be feasible and cost nothing: the coupling, pulled towards the least-distortion rows."""
     problem = program.problem
     if program.allowed is None:
-        start = coupling(problem)
-        support = program.support()
-        least = np.zeros(problem.shape)
-        nearest = np.where(support, problem.distortion_cost.table(), np.inf).argmin(axis=1)
-        least[np.arange(problem.n_y), nearest] = problem.p_y
+        start = channel_of(program, coupling(problem))
+        nearest = Pricing(problem.distortion_cost, program.reachable, None, problem.error_cost.profiles[1])
+        one_group = np.zeros(problem.n_x, dtype=np.intp)
+        letters = nearest.nearest(np.zeros(problem.n_x), one_group, 1)[1][:, 0, 0]
+        least = csr_array((np.ones(problem.n_y), (np.arange(problem.n_y), letters)), shape=problem.shape)
         for share in (0.0, 0.1, 0.3, 0.6):
-            yield evaluate(program, channel_of(program, (1 - share) * start + share * least))
+            yield evaluate(program, csr_array((1 - share) * start + share * least))
     else:
-        joint = np.zeros(problem.shape)
+        joint = csr_array(problem.shape)
         shares = flat_profiles(problem, program.allowed)
         for k in range(program.allowed.shape[1]):
             law = np.where(problem.error_cost.profiles[1] == k, problem.p_x, 0.0)
             if law.sum() > 0:
-                joint += np.outer(problem.p_y * shares[:, k], law / law.sum())
-        yield evaluate(program, channel_of(program, joint))
+                joint = joint + csr_array((problem.p_y * shares[:, k])[:, None]) @ csr_array(law[None] / law.sum())
+        yield evaluate(program, channel_of(program, csr_array(joint)))
 
 
 def flat_profiles(problem: DiscreteProblem, allowed: Mask) -> Array:

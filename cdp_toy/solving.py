@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_array, diags_array
 
 from cdp_toy.boundary import anchors_near_boundary, min_distortion
 from cdp_toy.certificates import FEASIBILITY_TOL, Evaluation, Program, dual_bound, verdict
@@ -142,7 +143,7 @@ def _hints_of(problem: DiscreteProblem, warm_start: Solution | None) -> list[Hin
         )
     potential = np.zeros(problem.n_x) if warm_start.potential is None else warm_start.potential
     channel = warm_start.sparse_channel
-    joint = None if channel is None else problem.p_y[:, None] * channel.toarray()
+    joint = None if channel is None else csr_array(diags_array(problem.p_y) @ channel)
     return [Hint(joint, warm_start.price_distortion, potential, f"warm start ({warm_start.solver})")]
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
+from scipy.sparse import csr_array, diags_array
 
 from cdp_toy.certificates import (
     DualBound,
@@ -24,7 +25,6 @@ from cdp_toy.certificates import (
 from cdp_toy.costs import PricedCost
 from cdp_toy.edges import Hint, cheap_anchors, without_perception
 from cdp_toy.solvers import interior_point, reference, transport
-from cdp_toy.validation import Array
 
 __all__ = ["SOLVERS", "Certified", "SolverName", "certify"]
 
@@ -194,8 +194,8 @@ def _price_search(program: Program, start: float, tol: float, solver: SolverName
     channels lie on either side of the level give, mixed to the level, a feasible channel.
     """
     problem = program.problem
-    low: tuple[float, float, Array] | None = None  # price, excess distortion > 0, joint law
-    high: tuple[float, float, Array] | None = None  # excess <= 0
+    low: tuple[float, float, csr_array] | None = None  # price, excess distortion > 0, joint law
+    high: tuple[float, float, csr_array] | None = None  # excess <= 0
     price = max(start, 1e-4 / program.distortion_scale)
     for _ in range(MOST_PRICES):
         cost = PricedCost(program.objective, problem.distortion_cost, price)
@@ -203,14 +203,14 @@ def _price_search(program: Program, start: float, tol: float, solver: SolverName
         certified = certify(inner, tol / 4, solver=solver)
         if certified.best is None:
             return
-        joint = problem.p_y[:, None] * certified.best.channel.toarray()
+        joint = csr_array(diags_array(problem.p_y) @ certified.best.channel)
         excess = certified.best.distortion - program.max_distortion
         here = (price, excess, joint)
         low, high = (here, high) if excess > 0 else (low, here)
         mixed = joint
         if low is not None and high is not None:
             share = low[1] / (low[1] - high[1])
-            mixed = share * high[2] + (1 - share) * low[2]
+            mixed = csr_array(share * high[2] + (1 - share) * low[2])
         yield Hint(mixed, price, certified.bound.potential, "reference (search over prices)")
         if low is None:
             if price <= LEAST_PRICE / program.distortion_scale:

@@ -17,17 +17,20 @@ is returned is a hint; `certificates` proves what it is worth.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Program
 from cdp_toy.edges import Hint
 from cdp_toy.solvers.newton import Data, State, System, residuals, step_lengths
-from cdp_toy.validation import Array, refuse_if_too_large
+from cdp_toy.solvers.support import NormalMatrix, Support
+from cdp_toy.validation import Array, Indices, refuse_if_too_large
 
-__all__ = ["hint", "suits"]
+__all__ = ["Answer", "Start", "hint", "solve_on", "suits"]
 
-#: Iterations before giving up: the toy takes 40-90 at n = 51 to 201.
+#: Iterations before giving up: the toy takes 40-90 at n = 51 to 201 from a cold start.
 MOST_ITERATIONS = 200
 #: Share of the way to the boundary that a step goes at most.
 STEP = 0.99
@@ -37,10 +40,30 @@ ROW_POWER = 0.5
 LEVEL_SHARE = 0.1
 #: Letters below this count as having no source mass: a hint only, and their ratios q/p overflow.
 LIGHTEST_LETTER = 1e-15
-#: Barrier that the rows start with, in units of the mean cost.
-START = 0.1
+#: Barrier that the rows start with from nothing, in units of the mean cost.
+COLD_BARRIER = 0.1
 #: Dense tables that live at once.
-TABLES = 12
+TABLES = 16
+
+
+class Start(NamedTuple):
+    """Prices and a potential to start from, in units of the program, and the barrier that the rows start with."""
+
+    price_distortion: float
+    price_perception: float
+    potential: Array
+    barrier: float
+
+
+class Answer(NamedTuple):
+    """What the iteration ended with: a joint law on the support, prices, potential, and what they miss."""
+
+    joint: csr_array
+    price_distortion: float
+    price_perception: float
+    potential: Array  # NaN at letters outside of the support
+    merit: float  # complementarity and residuals, in units of the objective
+    iterations: int
 
 
 def suits(program: Program) -> bool:
@@ -50,7 +73,7 @@ def suits(program: Program) -> bool:
 
 
 def hint(program: Program, tol: float = 1e-10) -> Hint | None:
-    """Solve a program to a complementarity gap of about `tol`.
+    """Solve a program on all of its pairs to a complementarity gap of about `tol`.
 
     Parameters
     ----------
@@ -70,24 +93,59 @@ def hint(program: Program, tol: float = 1e-10) -> Hint | None:
         f"the interior-point method on {problem.n_y:,} x {problem.n_x:,} letters",
         "Use a smaller n.",
     )
-    support = program.support()
-    rows, columns = problem.p_y > 0, support[problem.p_y > 0].any(axis=0)
-    inside = support[np.ix_(rows, columns)]
-    objective = np.where(inside, program.objective.table()[np.ix_(rows, columns)], np.inf)
-    least = objective.min(axis=1, keepdims=True)
-    cost = np.where(inside, objective - least, 0.0)
-    p_y, p_x = problem.p_y[rows], problem.p_x[columns]
-    unit = _mean(cost, p_y, p_x)
+    rows, columns = np.nonzero(program.support())
+    answer = solve_on(program, rows, columns, tol)
+    if answer is None:
+        return None
+    return Hint(answer.joint, answer.price_distortion, answer.potential, "interior point")
+
+
+def solve_on(
+    program: Program,
+    rows: Indices,
+    columns: Indices,
+    tol: float,
+    start: Start | None = None,
+    most_iterations: int = MOST_ITERATIONS,
+) -> Answer | None:
+    """Solve a program restricted to some of its allowed pairs, given in row-major order.
+
+    Parameters
+    ----------
+    program : Program
+    rows, columns : integer arrays of shape (m,)
+        At least one pair for every observation with mass.
+    tol : float
+        Gap at which to stop, in units of the objective.
+    start : Start, optional
+        Prices and potential of a neighbour; from scratch without.
+    most_iterations : int
+    """
+    problem = program.problem
+    seen = problem.p_y > 0
+    if not seen.all():
+        rows, columns = rows[seen[rows]], columns[seen[rows]]
+    used_rows, used_columns = np.flatnonzero(seen), np.unique(columns)
+    support = Support(
+        np.searchsorted(used_rows, rows), np.searchsorted(used_columns, columns), (len(used_rows), len(used_columns))
+    )
+    p_y, p_x = problem.p_y[used_rows], problem.p_x[used_columns]
+
+    def above_least(values: Array) -> tuple[Array, float]:
+        least = support.row_minima(values)
+        return values - least[support.rows], float(p_y @ least)
+
+    cost, floor = above_least(program.objective.entries(rows, columns))
+    unit = abs(program.objective.mean(problem.p_y, problem.p_x) - floor) or 1.0
     distortion, limit, distortion_unit = None, math.inf, 1.0
     if math.isfinite(program.max_distortion):
-        table = problem.distortion_cost.table()[np.ix_(rows, columns)]
-        floor = np.where(inside, table, np.inf).min(axis=1, keepdims=True)
-        limit = program.max_distortion - float(p_y @ floor[:, 0])
-        distortion = np.where(inside, table - floor, 0.0)
-        distortion_unit = _mean(distortion, p_y, p_x)
-        distortion, limit = distortion / distortion_unit, limit / distortion_unit
-    weight = np.where(inside, (p_y**ROW_POWER)[:, None], 0.0)
+        distortion, floor = above_least(problem.distortion_cost.entries(rows, columns))
+        distortion_unit = abs(problem.distortion_cost.mean(problem.p_y, problem.p_x) - floor) or 1.0
+        distortion, limit = distortion / distortion_unit, (program.max_distortion - floor) / distortion_unit
+    weight = (p_y**ROW_POWER)[support.rows]
     data = Data(
+        support,
+        NormalMatrix(support),
         p_y,
         p_x,
         p_x > LIGHTEST_LETTER,
@@ -99,28 +157,43 @@ def hint(program: Program, tol: float = 1e-10) -> Hint | None:
         problem.perception,
     )
     with np.errstate(all="ignore"):  # a breakdown shows in the numbers, and those are looked at
-        state = _solve(data, tol / unit)
+        first = (
+            _start(data, 1.0, 1.0, np.zeros(len(p_x)), COLD_BARRIER)
+            if start is None
+            else _start(
+                data,
+                start.price_distortion * distortion_unit / unit,
+                start.price_perception / unit,
+                start.potential[used_columns] / unit,
+                start.barrier,
+            )
+        )
+        state, merit, iterations = _solve(data, first, tol / unit, most_iterations)
     if state is None:
         return None
-    joint = np.zeros(problem.shape)
-    joint[np.ix_(rows, columns)] = state.x
     potential = np.full(problem.n_x, np.nan)
-    potential[columns] = unit * state.v
-    return Hint(joint, unit / distortion_unit * state.lam, potential, "interior point")
+    potential[used_columns] = unit * state.v
+    return Answer(
+        csr_array((state.x, (rows, columns)), shape=problem.shape),
+        unit / distortion_unit * float(state.lam),
+        unit * float(state.kap),
+        potential,
+        unit * merit,
+        iterations,
+    )
 
 
-def _mean(cost: Array, p_y: Array, p_x: Array) -> float:
-    """Mean cost of an output that is independent of the observation: the unit of the iteration."""
-    return float(p_y @ cost @ p_x) or 1.0
-
-
-def _solve(data: Data, tol: float) -> State | None:
-    """Iterate to complementarity `tol`; the best state met, None when there is none."""
-    state = _start(data)
+def _solve(data: Data, state: State, tol: float, most_iterations: int) -> tuple[State | None, float, int]:
+    """Iterate to complementarity `tol`; the best state met (None when there is none), its merit, iterations."""
     best, best_merit = None, math.inf
-    for _ in range(MOST_ITERATIONS):
+    for count in range(most_iterations):
         missed = residuals(data, state)
         merit = state.gap() + missed.size(state)
+        if DEBUG:
+            print(
+                f"{count:3d} merit {merit:.2e} gap {state.gap():.2e} rows {abs(missed.rows).sum():.1e} col {abs(missed.columns).sum():.1e} dual {float(state.x @ np.abs(missed.dual)):.1e} pot {float(state.q @ np.abs(missed.potential)):.1e} D {missed.distortion:.1e} P {missed.perception:.1e} lam {state.lam:.3g} kap {state.kap:.3g}",
+                step_lengths_seen,
+            )
         if not math.isfinite(merit):
             break
         if merit < best_merit:
@@ -128,7 +201,7 @@ def _solve(data: Data, tol: float) -> State | None:
         if merit <= tol:
             break
         system = System(data, state, missed)
-        if not system.solvable:
+        if system.solve is None:
             break
         gap = state.gap()
         affine = system.step(-state.x * state.z, -state.lam * state.s, -state.kap * state.t)
@@ -141,34 +214,43 @@ def _solve(data: Data, tol: float) -> State | None:
             LEVEL_SHARE * target - state.lam * state.s - affine.lam * affine.s,
             LEVEL_SHARE * target - state.kap * state.t - affine.kap * affine.t,
         )
-        state = state.moved(step, *step_lengths(data, state, step, STEP))
-    return best
+        lengths = step_lengths(data, state, step, STEP)
+        step_lengths_seen[:] = [sigma, *lengths]
+        state = state.moved(step, *lengths)
+    return best, best_merit, count
 
 
-def _start(data: Data) -> State:
-    """Row-wise barrier solutions at prices one and the potential of q = p: sum_j tau w/(c_ij - u_i) = p_Y."""
-    lam = 0.0 if data.distortion is None else 1.0
-    kap = 1.0
-    v = -kap * data.slope(data.p_x)
-    c = data.cost - v if data.distortion is None else data.cost + lam * data.distortion - v
-    support = data.weight > 0
-    least = np.where(support, c, np.inf).min(axis=1)
-    above = np.where(support, c - least[:, None], 0.0)
-    barrier = START * data.weight * len(data.p_y)
-    low = np.full(len(data.p_y), 1e-30)
-    high = barrier.sum(axis=1) / data.p_y
-    for _ in range(60):  # the row sum falls in the distance of u from the least cost
-        middle = np.sqrt(low * high)
-        heavy = (barrier / (above + middle[:, None])).sum(axis=1) > data.p_y
-        low, high = np.where(heavy, middle, low), np.where(heavy, high, middle)
-    z = above + high[:, None]
-    x = barrier / z
-    x *= (data.p_y / x.sum(axis=1))[:, None]
-    q = x.sum(axis=0)
+DEBUG = False
+step_lengths_seen = [0, 0, 0]
+
+
+def _start(data: Data, lam: float, kap: float, v: Array, barrier: float) -> State:
+    """Row-wise barrier solutions at given prices and potential: sum_j tau w_i/(c_ij - u_i) = p_Y_i."""
+    support = data.support
+    if data.distortion is None:
+        lam = 0.0
+    c = data.cost - v[support.columns]
+    if data.distortion is not None:
+        c += lam * data.distortion
+    least = support.row_minima(c)
+    above = c - least[support.rows]
+    weight = barrier * data.weight * len(data.p_y)
+    # the row sum is convex and falls in the distance of u from the least cost: Newton's method from the left
+    depth = support.row_sums(np.where(above == 0, weight, 0.0)) / data.p_y
+    for _ in range(60):
+        quotient = weight / (above + depth[support.rows])
+        excess = support.row_sums(quotient) - data.p_y
+        if np.all(excess <= 1e-12 * data.p_y):
+            break
+        depth += np.maximum(excess, 0.0) / support.row_sums(quotient / (above + depth[support.rows]))
+    z = above + depth[support.rows]
+    x = weight / z
+    x *= (data.p_y / support.row_sums(x))[support.rows]
+    q = support.column_sums(x)
     s = 0.0
     if data.distortion is not None:
-        spent = float((x * data.distortion).sum())
+        spent = float(x @ data.distortion)
         s = max(data.max_distortion - spent, 0.1 * spent, 1e-3)
     t = max(data.max_perception - data.value(q), 0.1 * data.max_perception)
     # NumPy's scalars: a division by zero is a breakdown that shows, not an exception
-    return State(x, z, least - high, v, q, *(np.float64(number) for number in (lam, kap, s, t)))
+    return State(x, z, least - depth, v, q, *(np.float64(number) for number in (lam, kap, s, t)))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from cdp_toy.perceptions import FDivergence
+from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Mask
 
 __all__ = ["Data", "Residuals", "State", "System", "residuals", "step_lengths"]
@@ -23,8 +23,10 @@ FARTHEST = 1e4
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A program in units of its own: letters and rows without mass left out, costs of mean size one."""
+    """A program in units of its own, on a support: one number per pair, costs of mean size one."""
 
+    support: Support
+    normal: NormalMatrix
     p_y: Array
     p_x: Array
     seen: Mask  # letters whose ratio q/p enters the divergence
@@ -32,7 +34,7 @@ class Data:
     distortion: Array | None
     max_distortion: float
     max_perception: float
-    weight: Array  # of each pair in the complementarity; 0 off the support
+    weight: Array  # of each pair in the complementarity
     divergence: FDivergence
 
     def slope(self, q: Array) -> Array:
@@ -76,7 +78,7 @@ class State(NamedTuple):
 
     def gap(self) -> float:
         """Complementarity left."""
-        return float((self.x * self.z).sum()) + self.lam * self.s + self.kap * self.t
+        return float(self.x @ self.z) + self.lam * self.s + self.kap * self.t
 
     def moved(self, step: State, primal: float, dual: float) -> State:
         """The state after a step with separate lengths for x, q, s, t and for z, u, v, lam, kap."""
@@ -101,18 +103,19 @@ class Residuals(NamedTuple):
         # a slack that is too small is a level that is kept
         levels = (1 + state.lam) * abs(self.distortion) + (1 + state.kap) * max(-self.perception - state.t, 0.0)
         levels += state.kap * abs(self.perception)
-        return primal + levels + float((state.x * np.abs(self.dual)).sum()) + float(state.q @ np.abs(self.potential))
+        return primal + levels + float(state.x @ np.abs(self.dual)) + float(state.q @ np.abs(self.potential))
 
 
 def residuals(data: Data, state: State) -> Residuals:
     """What the equations miss at a state."""
     x, z, u, v, q, lam, kap, s, t = state
+    support = data.support
     priced = data.cost if data.distortion is None else data.cost + lam * data.distortion
-    dual = np.where(data.weight > 0, priced - u[:, None] - v - z, 0.0)
-    spent = 0.0 if data.distortion is None else data.max_distortion - float((x * data.distortion).sum()) - s
+    dual = priced - u[support.rows] - v[support.columns] - z
+    spent = 0.0 if data.distortion is None else data.max_distortion - float(x @ data.distortion) - s
     return Residuals(
-        data.p_y - x.sum(axis=1),
-        q - x.sum(axis=0),
+        data.p_y - support.row_sums(x),
+        q - support.column_sums(x),
         dual,
         -kap * data.slope(q) - v,
         spent,
@@ -125,59 +128,63 @@ class System:
 
     def __init__(self, data: Data, state: State, residual: Residuals) -> None:
         self.data, self.state, self.residual = data, state, residual
-        self.theta = np.where(data.weight > 0, state.x / state.z, 0.0)
-        self.row_theta = self.theta.sum(axis=1)
-        scaled = self.theta / np.sqrt(self.row_theta)[:, None]
-        matrix = -(scaled.T @ scaled)
-        np.fill_diagonal(matrix, 0.0)
-        laplacian = -matrix.sum(axis=1)  # as the sum of its off-diagonals: nothing cancels
+        self.theta = state.x / state.z
+        self.row_theta = data.support.row_sums(self.theta)
         self.secant = data.secant(state.q, state.v, state.kap, residual.potential)
-        # a letter without source mass follows its cost: an infinite secant, in effect
-        self.secant[~data.seen] = 1e12 * (laplacian[~data.seen] + 1e-12)
         self.slope = data.slope(state.q)
-        np.fill_diagonal(matrix, laplacian + self.secant)
-        self.solvable = bool(np.isfinite(matrix).all()) and self._factorize(matrix)
-        if self.solvable:
+        self.solve = data.normal.solver(self.theta, self.row_theta, self._extra)
+        if self.solve is not None:
             self._prices()
 
-    def _factorize(self, matrix: Array) -> bool:
-        diagonal = np.diag(matrix).copy()
-        for ridge in (0.0, 1e-14, 1e-12, 1e-10):
-            try:
-                np.fill_diagonal(matrix, diagonal * (1 + ridge))
-                self.factor = cho_factor(matrix, check_finite=False)
-            except LinAlgError:
-                continue
-            return True
-        return False
+    def _extra(self, laplacian: Array) -> Array:
+        # a letter without source mass follows its cost: an infinite secant, in effect
+        unseen = ~self.data.seen
+        self.secant[unseen] = 1e12 * (laplacian[unseen] + 1e-12)
+        return self.secant
+
+    def _to_rows(self, dv: Array) -> Array:
+        """theta dv."""
+        support = self.data.support
+        return support.row_sums(self.theta * dv[support.columns])
+
+    def _to_columns(self, du: Array) -> Array:
+        """theta' du."""
+        support = self.data.support
+        return support.column_sums(self.theta * du[support.rows])
 
     def _prices(self) -> None:
         """Response of (dv, du) to a unit change of each price."""
-        theta, d = self.theta, self.data.distortion
-        self.dv_kap = cho_solve(self.factor, -self.secant * self.slope, check_finite=False)
-        self.du_kap = -(theta @ self.dv_kap) / self.row_theta
+        assert self.solve is not None
+        d, support = self.data.distortion, self.data.support
+        right = [-self.secant * self.slope]
         if d is not None:
-            self.theta_d = theta * d
-            self.row_d, self.column_d = self.theta_d.sum(axis=1), self.theta_d.sum(axis=0)
-            right = self.column_d - theta.T @ (self.row_d / self.row_theta)
-            self.dv_lam = cho_solve(self.factor, right, check_finite=False)
-            self.du_lam = (self.row_d - theta @ self.dv_lam) / self.row_theta
+            self.theta_d = self.theta * d
+            self.row_d, self.column_d = support.row_sums(self.theta_d), support.column_sums(self.theta_d)
+            right.append(self.column_d - self._to_columns(self.row_d / self.row_theta))
+        answers = self.solve(np.stack(right, axis=1))
+        self.dv_kap = answers[:, 0]
+        self.du_kap = -self._to_rows(self.dv_kap) / self.row_theta
+        if d is not None:
+            self.dv_lam = answers[:, 1]
+            self.du_lam = (self.row_d - self._to_rows(self.dv_lam)) / self.row_theta
 
     def step(self, pairs: Array, level_d: float, level_p: float) -> State:
         """Newton step for right-hand sides of the complementarities x z, lam s and kap t."""
-        data, state, residual = self.data, self.state, self.residual
-        theta, secant, slope, d = self.theta, self.secant, self.slope, data.distortion
-        rho = np.where(data.weight > 0, pairs / state.z, 0.0) - theta * residual.dual
-        open_rows = residual.rows - rho.sum(axis=1)
-        right = residual.columns - rho.sum(axis=0) - theta.T @ (open_rows / self.row_theta)
-        dv = cho_solve(self.factor, right + secant * residual.potential, check_finite=False)
-        du = (open_rows - theta @ dv) / self.row_theta
+        data, state, residual, support = self.data, self.state, self.residual, self.data.support
+        secant, slope, d = self.secant, self.slope, data.distortion
+        assert self.solve is not None
+        rho = pairs / state.z - self.theta * residual.dual
+        open_rows = residual.rows - support.row_sums(rho)
+        right = residual.columns - support.column_sums(rho) - self._to_columns(open_rows / self.row_theta)
+        missed = residual.potential
+        dv = self.solve(right + secant * missed)
+        du = (open_rows - self._to_rows(dv)) / self.row_theta
 
         def change_q(dv: Array, dkap: float, missed: Array | float) -> Array:
             return -secant * (dv + slope * dkap - missed)
 
         perception = [
-            float(slope @ change_q(dv, 0.0, residual.potential)),
+            float(slope @ change_q(dv, 0.0, missed)),
             float(slope @ change_q(self.dv_kap, 1.0, 0.0)),
         ]
         dlam = dkap = 0.0
@@ -189,23 +196,25 @@ class System:
                 return float(self.row_d @ du + self.column_d @ dv)
 
             cross = float(slope @ change_q(self.dv_lam, 0.0, 0.0))
-            own = spent(self.du_lam, self.dv_lam) - float((self.theta_d * d).sum())
+            own = spent(self.du_lam, self.dv_lam) - float(self.theta_d @ d)
             matrix = [
                 [own - state.s / state.lam, spent(self.du_kap, self.dv_kap)],
                 [cross, perception[1] - state.t / state.kap],
             ]
-            open_d = residual.distortion - level_d / state.lam - float((rho * d).sum()) - spent(du, dv)
+            open_d = residual.distortion - level_d / state.lam - float(rho @ d) - spent(du, dv)
             open_p = residual.perception - level_p / state.kap - perception[0]
             determinant = np.float64(matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0])
             dlam = (open_d * matrix[1][1] - matrix[0][1] * open_p) / determinant
             dkap = (matrix[0][0] * open_p - matrix[1][0] * open_d) / determinant
             dv, du = dv + dlam * self.dv_lam, du + dlam * self.du_lam
         dv, du = dv + dkap * self.dv_kap, du + dkap * self.du_kap
-        dz = residual.dual - du[:, None] - dv if d is None else residual.dual + dlam * d - du[:, None] - dv
-        dx = np.where(data.weight > 0, (pairs - state.x * dz) / state.z, 0.0)
+        dz = residual.dual - du[support.rows] - dv[support.columns]
+        if d is not None:
+            dz += dlam * d
+        dx = (pairs - state.x * dz) / state.z
         ds = 0.0 if d is None else (level_d - state.s * dlam) / state.lam
         dt = (level_p - state.t * dkap) / state.kap
-        return State(dx, dz, du, dv, change_q(dv, dkap, residual.potential), dlam, dkap, ds, dt)
+        return State(dx, dz, du, dv, change_q(dv, dkap, missed), dlam, dkap, ds, dt)
 
 
 def step_lengths(data: Data, state: State, step: State, share: float) -> tuple[float, float]:
@@ -216,9 +225,8 @@ def step_lengths(data: Data, state: State, step: State, share: float) -> tuple[f
         worst = float(ratio.min(initial=0.0))
         return math.inf if worst >= 0 else -share / worst
 
-    used = data.weight > 0
-    primal = [length(state.x[used], step.x[used]), length(state.q[data.seen], step.q[data.seen])]
-    dual = [length(state.z[used], step.z[used]), length(state.kap, step.kap)]
+    primal = [length(state.x, step.x), length(state.q[data.seen], step.q[data.seen])]
+    dual = [length(state.z, step.z), length(state.kap, step.kap)]
     primal.append(length(state.t, step.t))
     if data.distortion is not None:
         primal.append(length(state.s, step.s))

@@ -1,0 +1,136 @@
+"""Inner loops over all pairs of a low-rank cost, compiled when numba is there (the `fast` extra), else in NumPy blocks.
+
+The cost of a pair is table[i, which[j]] + weight (|mean_y_i - mean_x_j|^2 + variance_y_i + variance_x_j), so that no
+n_y x n_xhat table is ever stored. Both routes do the same additions in the same order. Setting the environment variable
+CDP_TOY_NUMBA=0 before the first use keeps to NumPy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cdp_toy.validation import Array, Indices
+
+__all__ = ["LowRank", "compiled"]
+
+
+class LowRank(NamedTuple):
+    """Arrays of a cost that is a table per profile plus a multiple of a squared error."""
+
+    table: Array  # (n_y, G)
+    which: Indices  # (n_x,)
+    weight: float
+    mean_y: Array  # (n_y, dim)
+    variance_y: Array
+    mean_x: Array  # (n_x, dim)
+    variance_x: Array
+
+
+@cache
+def compiled() -> Any | None:
+    """Compiled loops, or None where numba is missing or switched off."""
+    if os.environ.get("CDP_TOY_NUMBA", "1") == "0":
+        return None
+    try:
+        import numba
+    except ImportError:
+        return None
+    jit: Callable[..., Any] = numba.njit(cache=True, nogil=True)
+    return _Loops(jit(_row_minima), jit(_column_minima), jit(_nearest))
+
+
+class _Loops(NamedTuple):
+    row_minima: Callable[..., Array]
+    column_minima: Callable[..., tuple[Array, Indices]]
+    nearest: Callable[..., tuple[Array, Indices]]
+
+
+def _row_minima(
+    table: Array,
+    which: Indices,
+    weight: float,
+    mean_y: Array,
+    variance_y: Array,
+    mean_x: Array,
+    variance_x: Array,
+    potential: Array,
+) -> Array:
+    n_y, n_x, dim = len(table), len(which), mean_y.shape[1]
+    out = np.empty(n_y)
+    for i in range(n_y):
+        least = np.inf
+        for j in range(n_x):
+            total = variance_y[i] + variance_x[j]
+            for k in range(dim):
+                total += (mean_y[i, k] - mean_x[j, k]) ** 2
+            value = table[i, which[j]] + weight * total - potential[j]
+            if value < least:
+                least = value
+        out[i] = least
+    return out
+
+
+def _column_minima(
+    table: Array,
+    which: Indices,
+    weight: float,
+    mean_y: Array,
+    variance_y: Array,
+    mean_x: Array,
+    variance_x: Array,
+    offset: Array,
+    count: int,
+) -> tuple[Array, Indices]:
+    n_y, n_x, dim = len(table), len(which), mean_y.shape[1]
+    values = np.full((n_x, count), np.inf)
+    places = np.full((n_x, count), -1, dtype=np.int64)
+    for i in range(n_y):
+        for j in range(n_x):
+            total = variance_y[i] + variance_x[j]
+            for k in range(dim):
+                total += (mean_y[i, k] - mean_x[j, k]) ** 2
+            value = table[i, which[j]] + weight * total - offset[i]
+            if value < values[j, count - 1]:
+                slot = count - 1
+                while slot > 0 and values[j, slot - 1] > value:
+                    values[j, slot], places[j, slot] = values[j, slot - 1], places[j, slot - 1]
+                    slot -= 1
+                values[j, slot], places[j, slot] = value, i
+    return values, places
+
+
+def _nearest(
+    table: Array,
+    which: Indices,
+    weight: float,
+    mean_y: Array,
+    variance_y: Array,
+    mean_x: Array,
+    variance_x: Array,
+    potential: Array,
+    group: Indices,
+    n_groups: int,
+    count: int,
+) -> tuple[Array, Indices]:
+    n_y, n_x, dim = len(table), len(which), mean_y.shape[1]
+    values = np.full((n_y, n_groups, count), np.inf)
+    places = np.full((n_y, n_groups, count), -1, dtype=np.int64)
+    for i in range(n_y):
+        for j in range(n_x):
+            total = variance_y[i] + variance_x[j]
+            for k in range(dim):
+                total += (mean_y[i, k] - mean_x[j, k]) ** 2
+            value = table[i, which[j]] + weight * total - potential[j]
+            best, where = values[i, group[j]], places[i, group[j]]
+            if value < best[count - 1]:  # insertion into a short sorted list
+                slot = count - 1
+                while slot > 0 and best[slot - 1] > value:
+                    best[slot], where[slot] = best[slot - 1], where[slot - 1]
+                    slot -= 1
+                best[slot], where[slot] = value, j
+    return values, places
