@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Program
 from cdp_toy.coarsening import Grouped, coarser, lattice_of
-from cdp_toy.costs import Cost, PricedCost, expected
+from cdp_toy.costs import Cost, PricedCost, SquaredErrorCost, expected
 from cdp_toy.edges import Hint
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.solvers.interior_point import Answer, Start, solve_on
@@ -29,24 +29,34 @@ __all__ = ["hint"]
 #: Problems with at most this many pairs are solved on all of them.
 FULL = 1_000
 #: Letters of every class that a row starts with, on the line and in the plane.
-LETTERS_PER_ROW = {1: 5, 2: 6}
+LETTERS_PER_ROW, PLANE_LETTERS_PER_ROW = 8, 6
 #: Observations that a letter starts with.
 ROWS_PER_LETTER = 4
 #: Rounds of pricing before what is there is taken.
 MOST_ROUNDS = 12
 #: Barrier that rows start with after prolonging prices from a coarser level, and from a neighbour's prices.
 PROLONGED, NEIGHBOUR = 1e-3, 1e-4
+#: A class is within reach of a row when its best letter costs this much more, in units of the mean cost.
+CLASS_REACH = 0.1
+#: A restricted program whose answer misses its goal by this factor is taken for infeasible.
+LOST = 1e3
+#: Pairs with less than this share of both their row and their column hardly matter.
+HEAVY = 1e-3
 #: Gap of the first round of a level, in units of the mean cost: pairs that are missing show early.
 FIRST_ROUND = 0.03
 #: Gap to which coarser levels are solved, in units of the mean cost.
-COARSE_TOL = 1e-5
+COARSE_TOL = 1e-7
 
 
 class Level(NamedTuple):
-    """A program, its letters on the lattice, and pairs (keys row * n_x + column) that keep it feasible."""
+    """A program, its letters on the lattice, and pairs (keys row * n_x + column).
+
+    `local` pairs are used from the start; `feasible` ones carry a channel that meets the levels, wherever its pairs lie.
+    """
 
     program: Program
     grouped: Grouped | None
+    local: Indices
     feasible: Indices
 
 
@@ -61,6 +71,7 @@ class Boundary(NamedTuple):
 def hint(
     program: Program,
     tol: float,
+    local: csr_array | None = None,
     feasible: csr_array | None = None,
     start: Start | None = None,
     boundary: Boundary | None = None,
@@ -73,19 +84,26 @@ def hint(
         One that the interior-point method suits.
     tol : float
         Gap at which to stop, in units of the objective.
+    local : csr_array, optional
+        A channel that is likely to use the right pairs, such as that of D_min(P) or of a neighbour.
     feasible : csr_array, optional
-        A channel that meets the levels; its pairs keep restricted programs feasible.
+        A channel that meets the levels, for supports that turn out to be infeasible.
     start : Start, optional
         Prices and potential of a neighbour, of the same shape; no coarser level is asked then.
     boundary : Boundary, optional
         D_min(P), where it is known.
     """
-    n_x = program.problem.n_x
-    pairs = np.zeros(0, dtype=np.int64) if feasible is None else _keys(*feasible.nonzero(), n_x)
+    nothing = np.zeros(0, dtype=np.int64)
+    finest = Level(
+        program,
+        None if start is not None else lattice_of(program.problem),
+        nothing if local is None else _heavy_pairs(local, program.problem),
+        nothing if feasible is None else _heavy_pairs(feasible, program.problem),
+    )
     if start is not None:
-        answer = _generate(Level(program, None, pairs), start, tol)
+        answer = _generate(finest, start, tol)
         return None if answer is None else _hint(answer)
-    chain = _chain(program, pairs)
+    chain = _chain(finest)
     if len(chain) > 1 and math.isfinite(program.max_distortion):
         chain = _with_spare_distortion(chain, boundary)
     answer = _through(chain, tol)[0]
@@ -102,7 +120,10 @@ def _through(chain: list[Level], tol: float, coarsest: int = 0) -> list[Answer |
         if below is None:
             answers[depth] = _on_all_pairs(level, goal)
         else:
-            start = _prolonged(below, chain[depth + 1].program, level.program)
+            coarse = chain[depth + 1]
+            start = _prolonged(below, coarse.program, level.program)
+            local = _blocks(_heavy_pairs(below.joint, coarse.program.problem), coarse, level.program.problem)
+            level = level._replace(local=np.union1d(level.local, local))
             answers[depth] = _generate(level, start, goal, FIRST_ROUND * _unit(level.program))
     return answers
 
@@ -124,11 +145,9 @@ def _with_spare_distortion(chain: list[Level], boundary: Boundary | None) -> lis
         floor = expected(cost, answer.joint)
         spare = 0.1 * (_unit(least[0].program) - floor)
         target = max(limit, floor + spare) if boundary is None else floor + limit - boundary.distortion
-        used = answer.joint.tocoo()
-        heavy = used.data > 1e-6 * level.program.problem.p_y[used.coords[0]]
-        keys = _keys(used.coords[0][heavy], used.coords[1][heavy], level.program.problem.n_x)
         program = dataclasses.replace(level.program, max_distortion=target)
-        out.append(Level(program, level.grouped, np.union1d(level.feasible, keys)))
+        local = np.union1d(level.local, _heavy_pairs(answer.joint, program.problem))
+        out.append(Level(program, level.grouped, local, level.feasible))
     return out
 
 
@@ -144,20 +163,43 @@ def _keys(rows: Indices, columns: Indices, n_x: int) -> Indices:
     return np.unique(rows.astype(np.int64) * n_x + columns)
 
 
-def _chain(program: Program, feasible: Indices) -> list[Level]:
-    """The program and coarser ones, down to one that is small."""
-    levels = [Level(program, lattice_of(program.problem), feasible)]
+def _heavy_pairs(joint: csr_array, problem: DiscreteProblem) -> Indices:
+    """Pairs that matter to their row or to their column, as keys (a channel counts as well as a joint law)."""
+    entries = joint.tocoo()
+    rows, columns = entries.coords
+    row, column = (np.bincount(at, weights=entries.data, minlength=n) for at, n in zip((rows, columns), problem.shape, strict=True))
+    heavy = entries.data > HEAVY * np.minimum(row[rows], column[columns])
+    return _keys(rows[heavy], columns[heavy], problem.n_x)
+
+
+def _blocks(keys: Indices, coarse: Level, fine: DiscreteProblem) -> Indices:
+    """Finer pairs that a coarser level's pairs stand for."""
+    assert coarse.grouped is not None
+    rows, columns = np.divmod(keys, coarse.program.problem.n_x)
+    members_y, members_x = _incidence(coarse.grouped.group_y), _incidence(coarse.grouped.group_x)
+    pattern = csr_array((np.ones(len(keys)), (rows, columns)), shape=coarse.program.problem.shape)
+    return _keys(*(members_y.T @ pattern @ members_x).nonzero(), fine.n_x)
+
+
+def _incidence(group: Indices) -> csr_array:
+    return csr_array((np.ones(len(group)), (group, np.arange(len(group)))))
+
+
+def _chain(finest: Level) -> list[Level]:
+    """The finest level and coarser ones, down to one that is small."""
+    levels = [finest]
     while True:
-        program, fine, pairs = levels[-1]
+        program, fine, *pairs = levels[-1]
         n_y, n_x = program.problem.shape
         if fine is None or n_y * n_x <= FULL:
             return levels
         coarse = coarser(fine)
         if coarse.problem.n_y * coarse.problem.n_x > 0.7 * n_y * n_x:  # nothing left to merge
             return levels
-        rows, columns = np.divmod(pairs, n_x)
-        mapped = _keys(coarse.group_y[rows], coarse.group_x[columns], coarse.problem.n_x)
-        levels.append(Level(_coarse_program(program, coarse), coarse, mapped))
+        mapped = [
+            _keys(coarse.group_y[keys // n_x], coarse.group_x[keys % n_x], coarse.problem.n_x) for keys in pairs
+        ]
+        levels.append(Level(_coarse_program(program, coarse), coarse, *mapped))
 
 
 def _coarse_program(program: Program, coarse: Grouped) -> Program:
@@ -220,17 +262,25 @@ def _generate(level: Level, start: Start, tol: float, first: float = 0.0) -> Ans
     program = level.program
     problem = program.problem
     n_x = problem.n_x
-    dim = 1 if problem.x_values is None else problem.x_values.shape[1]
-    count = LETTERS_PER_ROW.get(dim, 10)
+    on_line = isinstance(problem.distortion_cost, SquaredErrorCost) and problem.distortion_cost.mean_x.shape[1] == 1
+    count = LETTERS_PER_ROW if on_line else PLANE_LETTERS_PER_ROW
     keys, _ = _asked_for(program, start.price_distortion, start.potential, count)
-    keys = np.union1d(keys, level.feasible)
+    keys = np.union1d(keys, level.local)
+    if on_line:  # the monotone coupling is local
+        keys = np.union1d(keys, level.feasible)
     answer: Answer | None = None
     goal = max(tol, first)
     for _ in range(MOST_ROUNDS):
         rows, columns = np.divmod(keys, n_x)
         found = solve_on(program, rows, columns, goal, start)
-        if found is None:
-            return answer
+        if found is None or found.merit > LOST * goal:  # the support may not be feasible
+            before = len(keys)
+            keys = np.union1d(keys, level.feasible)
+            if len(keys) > before:
+                if DEBUG: print("   add feasible", before, len(keys), found and found.merit)
+                continue
+            if found is None:
+                return answer
         answer = found
         asked, least = _asked_for(program, answer.price_distortion, answer.potential, count)
         # u of every row on the support, against the row minima over all pairs
@@ -249,9 +299,11 @@ def _generate(level: Level, start: Start, tol: float, first: float = 0.0) -> Ans
         if len(keys) == before and goal <= tol:
             break
         goal = tol
-        start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR)
+        if lost <= WILD * _unit(program):  # else the support was too small for prices to mean anything
+            start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR)
     return answer
 DEBUG=False
+WILD = 0.01
 
 
 
@@ -260,10 +312,15 @@ def _asked_for(program: Program, price: float, potential: Array, count: int) -> 
     problem = program.problem
     pricing = program.pricing(price)
     v = np.where(np.isfinite(potential), potential, np.nanmin(potential))
-    values, letters = pricing.nearest(v, problem.classes, count)
+    groups = problem.classes
+    if program.objective is problem.distortion_cost:
+        groups = np.zeros(problem.n_x, dtype=np.intp)
+    values, letters = pricing.nearest(v, groups, count)
     rows = np.broadcast_to(np.arange(problem.n_y)[:, None, None], letters.shape)
-    kept = letters >= 0
     least = values.min(axis=(1, 2))
+    # letters of another class only where that class is within reach: the others would tie everything to the boundary
+    near = values[:, :, :1] - least[:, None, None] <= CLASS_REACH * _unit(program)
+    kept = (letters >= 0) & near
     offset = np.where(problem.p_y > 0, least, -np.inf)
     best = pricing.column_minima(offset, ROWS_PER_LETTER)[1]
     columns = np.broadcast_to(np.arange(problem.n_x)[:, None], best.shape)
