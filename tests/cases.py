@@ -26,6 +26,7 @@ PERCEPTIONS: dict[str, Callable[[Law, Law], float]] = {
     "hellinger_squared": lambda p, q: 1 - np.sqrt(p * q).sum(),
     "chi2": lambda p, q: over((p - q) ** 2, q).sum(),
     "reverse_chi2": lambda p, q: over((q - p) ** 2, p).sum(),
+    "js": lambda p, q: (rel_entr(p, (p + q) / 2).sum() + rel_entr(q, (p + q) / 2).sum()) / 2,
 }
 
 #: name -> continuous source

@@ -95,8 +95,9 @@ def gradient(name: str, p: Array, q: Array) -> Array:
         "hellinger_squared": -np.sqrt(p / r) / 2,
         "chi2": 1 - (p / r) ** 2,
         "reverse_chi2": 2 * (r - p) / p,
+        "js": np.log(2 * r / (p + r)) / 2,
     }[name]
-    outside = {"tv": 0.5, "chi2": 1.0}.get(name, 0.0)
+    outside = {"tv": 0.5, "chi2": 1.0, "js": math.log(2) / 2}.get(name, 0.0)
     return np.where(inside, slopes, outside)
 
 

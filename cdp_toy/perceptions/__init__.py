@@ -6,6 +6,7 @@ from cdp_toy.errors import unknown_name
 from cdp_toy.perceptions.base import DualTerm, FDivergence
 from cdp_toy.perceptions.chi2 import Chi2
 from cdp_toy.perceptions.hellinger_squared import HellingerSquared
+from cdp_toy.perceptions.js import JensenShannon
 from cdp_toy.perceptions.kl import KL
 from cdp_toy.perceptions.reverse_chi2 import ReverseChi2
 from cdp_toy.perceptions.reverse_kl import ReverseKL
@@ -16,7 +17,7 @@ __all__ = ["CATALOGUE", "DualTerm", "FDivergence", "perception_from"]
 #: every divergence that can be asked for by name
 CATALOGUE: dict[str, FDivergence] = {
     divergence.name: divergence
-    for divergence in (KL(), ReverseKL(), TotalVariation(), HellingerSquared(), Chi2(), ReverseChi2())
+    for divergence in (KL(), ReverseKL(), TotalVariation(), HellingerSquared(), Chi2(), ReverseChi2(), JensenShannon())
 }
 
 
