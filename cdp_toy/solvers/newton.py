@@ -46,7 +46,7 @@ class Data:
         return last if math.isfinite(last) else 0.0
 
     def value(self, q: Array) -> float:
-        """Divergence of q, of any mass."""
+        """Sum p f(q/p), of a q of any mass."""
         p, seen = self.p_x, self.seen
         inside = float(p[seen] @ self.divergence.generator((q[seen] - p[seen]) / p[seen]))
         return inside + self._last_slope * float(q[~seen].sum())
@@ -126,7 +126,7 @@ class System:
     def __init__(self, data: Data, state: State, residual: Residuals) -> None:
         self.data, self.state, self.residual = data, state, residual
         self.theta = np.where(data.weight > 0, state.x / state.z, 0.0)
-        self.row_theta = self.theta.sum(axis=1)
+        self.row_theta, self.column_theta = self.theta.sum(axis=1), self.theta.sum(axis=0)
         scaled = self.theta / np.sqrt(self.row_theta)[:, None]
         matrix = -(scaled.T @ scaled)
         np.fill_diagonal(matrix, 0.0)
@@ -173,12 +173,20 @@ class System:
         dv = cho_solve(self.factor, right + secant * residual.potential, check_finite=False)
         du = (open_rows - theta @ dv) / self.row_theta
 
-        def change_q(dv: Array, dkap: float, missed: Array | float) -> Array:
-            return -secant * (dv + slope * dkap - missed)
+        columns = rho.sum(axis=0) - residual.columns
+
+        def change_q(
+            dv: Array, du: Array, dlam: float, dkap: float, missed: Array | float, open_q: Array | float
+        ) -> Array:
+            # behind the infinite secant of a letter without source mass only the columns tell how q changes
+            followed = open_q + theta.T @ du + self.column_theta * dv
+            if d is not None:
+                followed = followed - self.column_d * dlam
+            return np.where(data.seen, -secant * (dv + slope * dkap - missed), followed)
 
         perception = [
-            float(slope @ change_q(dv, 0.0, residual.potential)),
-            float(slope @ change_q(self.dv_kap, 1.0, 0.0)),
+            float(slope @ change_q(dv, du, 0.0, 0.0, residual.potential, columns)),
+            float(slope @ change_q(self.dv_kap, self.du_kap, 0.0, 1.0, 0.0, 0.0)),
         ]
         dlam = dkap = 0.0
         if d is None:
@@ -188,7 +196,7 @@ class System:
             def spent(du: Array, dv: Array) -> float:
                 return float(self.row_d @ du + self.column_d @ dv)
 
-            cross = float(slope @ change_q(self.dv_lam, 0.0, 0.0))
+            cross = float(slope @ change_q(self.dv_lam, self.du_lam, 1.0, 0.0, 0.0, 0.0))
             own = spent(self.du_lam, self.dv_lam) - float((self.theta_d * d).sum())
             matrix = [
                 [own - state.s / state.lam, spent(self.du_kap, self.dv_kap)],
@@ -205,7 +213,8 @@ class System:
         dx = np.where(data.weight > 0, (pairs - state.x * dz) / state.z, 0.0)
         ds = 0.0 if d is None else (level_d - state.s * dlam) / state.lam
         dt = (level_p - state.t * dkap) / state.kap
-        return State(dx, dz, du, dv, change_q(dv, dkap, residual.potential), dlam, dkap, ds, dt)
+        dq = change_q(dv, du, dlam, dkap, residual.potential, columns)
+        return State(dx, dz, du, dv, dq, dlam, dkap, ds, dt)
 
 
 def step_lengths(data: Data, state: State, step: State, share: float) -> tuple[float, float]:
