@@ -254,8 +254,14 @@ def _mixed(program: Program, start: Evaluation, target: Evaluation, max_distorti
     while high - low > 1e-6:
         middle = (low + high) / 2
         low, high = (middle, high) if violated(math.exp(middle)) else (low, middle)
-    weight = math.exp(high)
-    return evaluate(program, csr_array((1 - weight) * start.channel + weight * target.channel))
+    weight, more = math.exp(high), 1e-12
+    while True:
+        mixed = evaluate(program, csr_array((1 - weight) * start.channel + weight * target.channel))
+        # the law of the mixture is rounded otherwise than the mixture of the laws: a little more brings it inside
+        outside = mixed.distortion > max_distortion or mixed.perception > program.max_perception
+        if not outside or weight >= 1 or more > 1e-6:
+            return mixed
+        weight, more = min(weight + more, 1.0), 8 * more
 
 
 def verdict(lower: float, best: Evaluation | None, tol: float) -> Status:

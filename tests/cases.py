@@ -18,6 +18,17 @@ def over(numerator: Law, denominator: Law) -> Law:
     return np.where(denominator == 0, np.where(numerator == 0, 0.0, np.inf), numerator / safe)
 
 
+def renyi(order: float) -> Callable[[Law, Law], float]:
+    """Textbook Renyi divergence of an order."""
+
+    def formula(p: Law, q: Law) -> float:
+        p, q = p[p > 0], q[p > 0]
+        with np.errstate(divide="ignore"):
+            return np.log((p**order * q ** (1 - order)).sum()) / (order - 1)
+
+    return formula
+
+
 #: name -> textbook formula in the source law p and the output law q
 PERCEPTIONS: dict[str, Callable[[Law, Law], float]] = {
     "kl": lambda p, q: rel_entr(p, q).sum(),
@@ -27,6 +38,9 @@ PERCEPTIONS: dict[str, Callable[[Law, Law], float]] = {
     "chi2": lambda p, q: over((p - q) ** 2, q).sum(),
     "reverse_chi2": lambda p, q: over((q - p) ** 2, p).sum(),
     "js": lambda p, q: (rel_entr(p, (p + q) / 2).sum() + rel_entr(q, (p + q) / 2).sum()) / 2,
+    "renyi:0.5": renyi(0.5),
+    "renyi:2": renyi(2),
+    "renyi:5": renyi(5),
 }
 
 #: name -> continuous source

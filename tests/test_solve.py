@@ -88,6 +88,10 @@ def gradient(name: str, p: Array, q: Array) -> Array:
     """Gradient of a divergence in the output law, by hand; 0 in the coordinates of letters without source mass."""
     inside = p > 0
     p, r = np.where(inside, p, 1.0), np.where(inside, q, 1.0)
+    if name.startswith("renyi:"):
+        order = float(name.removeprefix("renyi:"))
+        log_terms = np.where(inside, order * np.log(p) + (1 - order) * np.log(r), -np.inf)
+        return np.where(inside, -np.exp(log_terms - np.logaddexp.reduce(log_terms)) / r, 0.0)
     slopes = {
         "kl": -p / r,
         "reverse_kl": np.log(r / p) + 1,

@@ -43,7 +43,7 @@ class ShiftedTerm(NamedTuple):
 
 
 class FDivergence(ABC):
-    """f-divergence sum p f(q/p) with f convex and f(1) = f'(1) = 0.
+    """f-divergence sum p f(q/p) with f convex and f(1) = f'(1) = 0, or an increasing function of one.
 
     Letters of zero source probability cost `slope_at_infinity` times the mass they receive. A subclass is one file:
     the generator, its slope at infinity, the dual term and the form that the conic reference solver understands;
@@ -85,12 +85,35 @@ class FDivergence(ABC):
         """Return the ratio r >= 0 with f'(r) = slope, 0 for slopes below f'(0)."""
         raise InputError(f"the divergence {self.name} has no smooth generator")
 
-    @abstractmethod
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return the convex expression f(ratio) for a modelling module `cp`, and its slope at infinity.
 
         Any f that differs from `generator` by a multiple of ratio - 1 serves, since both laws have mass one.
         """
+        raise InputError(f"the divergence {self.name} tells cone solvers no form of f(q/p)")
+
+    def conic_constraints(self, cp: Any, p: Array, ratio: Any, outside: Any | None, level: float) -> list[Any]:
+        """Return constraints for a modelling module `cp` that keep the divergence within a level.
+
+        Parameters
+        ----------
+        cp : module
+        p : array of shape (m,)
+            Source law of the letters that have one.
+        ratio : expression of shape (m,)
+            q/p on these letters.
+        outside : expression or None
+            Masses of the other letters, None where there are none.
+        level : float
+        """
+        divergence, slope = self.conic(cp, ratio)
+        total, unreachable = p @ divergence, []
+        if outside is not None:
+            if math.isinf(slope):
+                unreachable = [outside == 0]
+            elif slope > 0:
+                total = total + slope * cp.sum(outside)
+        return [total <= level, *unreachable]
 
     @abstractmethod
     def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
@@ -110,6 +133,23 @@ class FDivergence(ABC):
             log_ratio > 0, product(np.exp(log_q), per_mass / (1 + excess)), product(np.exp(log_p), per_mass)
         )
 
+    def sum_level(self, level: float) -> float:
+        """Return the level of sum p f(q/p) that is the given level of the divergence."""
+        return level
+
+    def of_sum(self, total: float) -> float:
+        """Return the divergence whose sum p f(q/p) is `total`: the inverse of `sum_level`."""
+        return total
+
+    def sum_slope(self, level: float) -> float:
+        """Return the derivative of `sum_level`."""
+        return 1.0
+
+    def largest_sum(self) -> float:
+        """Return f(0) + lim f(r)/r, the sum p f(q/p) of mutually singular laws; none is larger."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(self.generator(np.array(-1.0))) + self.slope_at_infinity
+
     def value(self, p: Array, q: Array) -> float:
         """Divergence of the output law q from the source law p [nats or dimensionless].
 
@@ -118,6 +158,10 @@ class FDivergence(ABC):
         p, q : arrays of shape (n,)
             Probabilities; inf is returned where q misses mass that the divergence cannot do without.
         """
+        return self.of_sum(self.sum_value(p, q))
+
+    def sum_value(self, p: Array, q: Array) -> float:
+        """Return sum p f(q/p) with f'(inf) for the mass on letters without source probability; shapes (n,)."""
         seen = p > 0
         outside = float(q[~seen].sum())
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):

@@ -46,7 +46,7 @@ TABLES = 12
 def suits(program: Program) -> bool:
     """Whether the method applies: a smooth divergence at a finite positive level."""
     perception = program.problem.perception
-    return perception.smooth and 0 < program.max_perception < math.inf
+    return perception.smooth and program.max_perception > 0 and perception.sum_level(program.max_perception) < math.inf
 
 
 def hint(program: Program, tol: float = 1e-10) -> Hint | None:
@@ -94,7 +94,7 @@ def hint(program: Program, tol: float = 1e-10) -> Hint | None:
         cost / unit,
         distortion,
         limit,
-        program.max_perception,
+        problem.perception.sum_level(program.max_perception),
         weight / weight.sum(),
         problem.perception,
     )

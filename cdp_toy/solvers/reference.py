@@ -8,7 +8,6 @@ whoever calls certifies every answer and stops at the first that is good enough.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
 import warnings
@@ -107,19 +106,14 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     x = cp.Variable(len(rows), nonneg=True)
     ratio = cp.Variable(int(inside.sum()))
     outside = cp.Variable(int((~inside).sum()), nonneg=True) if not inside.all() else None
-    divergence, slope = problem.perception.conic(cp, ratio)
-    perception = p_x[inside] @ divergence
     law = cp.multiply((p_x / column_scale)[inside], ratio)
     output = [to_columns[inside] @ x == law]
     if outside is not None:
         output.append(to_columns[~inside] @ x == outside)
-        if math.isinf(slope):
-            output.append(outside == 0)
-        elif slope > 0:
-            perception = perception + slope * cp.sum(outside)
+    level = max(program.max_perception - tightening[1], program.max_perception / 2)
     constraints = [
         to_rows @ x == p_y / row_scale,
-        perception <= max(program.max_perception - tightening[1], program.max_perception / 2),
+        *problem.perception.conic_constraints(cp, p_x[inside], ratio, outside, level),
         *output,
     ]
     distortion = problem.distortion_cost.entries(keep[rows], columns)
