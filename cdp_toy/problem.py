@@ -45,7 +45,8 @@ class CDPProblem:
     distortion : str, table, function or Distortion
         "squared_error", "absolute_error", "hamming", a table Delta[x, xhat], or a function of points.
     perception : str or FDivergence
-        "kl" (nats), "reverse_kl" (nats), "tv", "hellinger_squared", "chi2", "reverse_chi2", "js" (nats).
+        "kl" (nats), "reverse_kl" (nats), "tv", "hellinger_squared", "chi2", "reverse_chi2", "js" (nats),
+        "renyi:ORDER" (nats) such as "renyi:2".
     class_cost : array of shape (K, K), optional
         Cost of deciding column k when the class is row c; 0-1 error when left out.
     name : str
