@@ -11,6 +11,7 @@ from cdp_toy.certificates import Evaluation, Program, evaluate
 from cdp_toy.edges import cheap_anchors
 from cdp_toy.errors import InputError
 from cdp_toy.finite import DiscreteProblem
+from cdp_toy.perceptions import FDivergence
 from cdp_toy.point import Bracket, Prices
 from cdp_toy.solvers.engine import certify
 from cdp_toy.validation import check_level
@@ -92,10 +93,11 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
     program = Program(problem, problem.distortion_cost, max_perception=level, allowed=allowed)
     if not program.support().any(axis=1).all():
         return None  # some observation has no error-optimal letter that mass may reach
-    least = next(cheap_anchors(program))  # the class-wise source law: least perception of any error-optimal channel
-    if not least.feasible:
+    least = next(cheap_anchors(program))  # the class-wise source law: of all laws of those classes the nearest
+    if not least.feasible and isinstance(problem.perception, FDivergence):
         return None
-    return _bracket(program, tol)
+    bracket = _bracket(program, tol)
+    return bracket if bracket.witness is not None else None  # by transport another law may be nearer
 
 
 def _bracket(program: Program, tol: float) -> Bracket:

@@ -43,14 +43,16 @@ def solve(
     max_distortion : float
         D [distortion units, squared units of x for squared error]; inf drops the constraint.
     max_perception : float
-        P [nats for kl and reverse_kl]; inf drops the constraint, 0 asks for the source law itself.
+        P [nats for kl, reverse_kl, js and renyi, units of x for w1, squared ones for w2_squared]; inf drops the
+        constraint, 0 asks for the source law itself.
     solver : "auto", "interior_point" or "reference"
-        ================  ==========================================================================================
-        P = inf           closed form (a fractional knapsack), whatever is asked for
-        P = 0             transport LP through HiGHS, whatever is asked for
-        smooth divergence  "auto": interior point, and cone programs where that leaves a gap; or what is asked for
-        tv                "auto" and "reference": linear and cone programs through CVXPY
-        ================  ==========================================================================================
+        ==================  ========================================================================================
+        P = inf             closed form (a fractional knapsack), whatever is asked for
+        P = 0               transport LP through HiGHS, whatever is asked for
+        smooth divergence   "auto": interior point, and cone programs where that leaves a gap; or what is asked for
+        tv, w1, w2_squared  "auto": linear program through HiGHS, and cone programs where that leaves a gap;
+                            "reference": cone programs through CVXPY
+        ==================  ========================================================================================
     tol : float
         Absolute certified gap to aim for; a larger one gives status INEXACT, with both bounds valid.
     on_infeasible : "raise" or "return"
@@ -94,9 +96,9 @@ def solve(
     if solver not in SOLVERS:
         raise unknown_name("solver", solver, SOLVERS)
     if solver == "interior_point" and not problem.perception.smooth:
-        able = ", ".join(name for name, divergence in CATALOGUE.items() if divergence.smooth)
+        able = ", ".join([name for name, perception in CATALOGUE.items() if perception.smooth] + ["renyi:ORDER"])
         raise InputError(
-            f"the interior-point method needs a smooth divergence ({able}), and {problem.perception.name} has a kink; "
+            f"the interior-point method needs a smooth divergence ({able}), and {problem.perception.name} is none; "
             'use solver="reference" or "auto"'
         )
     if on_infeasible not in ("raise", "return"):

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from cdp_toy.errors import InputError
 from cdp_toy.perceptions.base import DualTerm, FDivergence, ShiftedTerm, best_shift
-from cdp_toy.validation import Array
+from cdp_toy.validation import Array, Mask
 
 #: beyond this distance of sum p^a q^(1-a) from one its logarithm is summed in logarithms, where nothing overflows
 FAR = 0.5
@@ -105,7 +105,9 @@ class Renyi(FDivergence):
                 return math.inf
             return float(logsumexp(a * log_p + (1 - a) * log_q) / (a - 1))
 
-    def conic_constraints(self, cp: Any, p: Array, ratio: Any, outside: Any | None, level: float) -> list[Any]:
+    def conic_constraints(
+        self, cp: Any, p: Array, seen: Mask, ratio: Any, outside: Any | None, level: float
+    ) -> list[Any]:
         """Return sum p r^(1-a) <= e^((a-1) P), for a >= 2 as a norm, and >= for a < 1; mass outside costs nothing.
 
         The norm of p^(1/(a-1)) / r of the power a - 1 is the root of that sum. At a = 10 Clarabel leaves gaps of 1e-8
@@ -115,9 +117,10 @@ class Renyi(FDivergence):
         power = self.order - 1
         if self.order >= 2:
             return [
-                cp.pnorm(cp.multiply(p ** (1 / power), cp.inv_pos(ratio)), power) <= math.exp(min(level, LARGEST_LOG))
+                cp.pnorm(cp.multiply(p[seen] ** (1 / power), cp.inv_pos(ratio)), power)
+                <= math.exp(min(level, LARGEST_LOG))
             ]
-        total, limit = p @ cp.power(ratio, -power), math.exp(min(power * level, LARGEST_LOG))
+        total, limit = p[seen] @ cp.power(ratio, -power), math.exp(min(power * level, LARGEST_LOG))
         return [total <= limit if power > 0 else total >= limit]
 
     def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:

@@ -23,7 +23,7 @@ from cdp_toy.certificates import (
 )
 from cdp_toy.costs import PricedCost
 from cdp_toy.edges import Hint, cheap_anchors, without_perception
-from cdp_toy.solvers import interior_point, reference, transport
+from cdp_toy.solvers import interior_point, linear_program, reference, transport
 from cdp_toy.validation import Array
 
 __all__ = ["SOLVERS", "Certified", "SolverName", "certify"]
@@ -134,8 +134,8 @@ def certify(
     """Bracket the optimum of a program.
 
     Hints are tried in the order: those given, the closed form without the perception level, and then the structural
-    case (P = 0 or inf), or the interior-point method where it applies, or the reference chain followed by a search over
-    prices. "auto" goes on to the reference chain where the interior-point method leaves a gap.
+    case (P = 0 or inf), or the interior-point method or the linear program where they apply, or the reference chain
+    followed by a search over prices. "auto" goes on to the reference chain where these leave a gap.
 
     Parameters
     ----------
@@ -175,6 +175,8 @@ def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float, s
         hint = interior_point.hint(program, INNER_SHARE * tol)
         if hint is not None:
             yield hint
+    if solver != "reference" and program.problem.perception.polyhedral:
+        yield linear_program.hint(program)
     if solver == "interior_point":
         return
     for setting in reference.settings_for(program):

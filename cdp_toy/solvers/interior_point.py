@@ -17,11 +17,13 @@ is returned is a hint; `certificates` proves what it is worth.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 
 from cdp_toy.certificates import Program
 from cdp_toy.edges import Hint
+from cdp_toy.perceptions import FDivergence
 from cdp_toy.solvers.newton import Data, State, System, residuals, step_lengths
 from cdp_toy.validation import Array, refuse_if_too_large
 
@@ -46,7 +48,9 @@ TABLES = 12
 def suits(program: Program) -> bool:
     """Whether the method applies: a smooth divergence at a finite positive level."""
     perception = program.problem.perception
-    return perception.smooth and program.max_perception > 0 and perception.sum_level(program.max_perception) < math.inf
+    if not (isinstance(perception, FDivergence) and perception.smooth):
+        return False
+    return program.max_perception > 0 and perception.sum_level(program.max_perception) < math.inf
 
 
 def hint(program: Program, tol: float = 1e-10) -> Hint | None:
@@ -64,7 +68,7 @@ def hint(program: Program, tol: float = 1e-10) -> Hint | None:
     Hint or None
         None when the iteration broke down without a usable point.
     """
-    problem = program.problem
+    problem, divergence = program.problem, cast(FDivergence, program.problem.perception)
     refuse_if_too_large(
         8.0 * TABLES * problem.n_y * problem.n_x,
         f"the interior-point method on {problem.n_y:,} x {problem.n_x:,} letters",
@@ -94,9 +98,9 @@ def hint(program: Program, tol: float = 1e-10) -> Hint | None:
         cost / unit,
         distortion,
         limit,
-        problem.perception.sum_level(program.max_perception),
+        divergence.sum_level(program.max_perception),
         weight / weight.sum(),
-        problem.perception,
+        divergence,
     )
     with np.errstate(all="ignore"):  # a breakdown shows in the numbers, and those are looked at
         state = _solve(data, tol / unit)

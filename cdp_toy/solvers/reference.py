@@ -1,4 +1,4 @@
-"""Reference solver through CVXPY: plain, slow, for every divergence of the catalogue. The only importer of cvxpy.
+"""Reference solver through CVXPY: plain, slow, for every perception of the catalogue. The only importer of cvxpy.
 
 The joint law p_Y W is the variable, and perception is written in the ratio r = q/p_X. Interior-point codes stall on the
 masses of 1e-8 in the tails, each scaling at different points; so a chain of scalings and step lengths is offered, and
@@ -7,11 +7,7 @@ whoever calls certifies every answer and stops at the first that is good enough.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +45,7 @@ class Setting:
         if self.solver == "CLARABEL":
             tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-11)
             return {**tight, "max_step_fraction": self.step, "max_iter": 300}
-        if self.solver == "SCS":
-            return {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 20_000}
-        return {}
+        return {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 20_000}
 
 
 #: No single link is good everywhere: on the paper's toy at n = 101 a link that certifies 1e-9 at one point gives up at
@@ -60,10 +54,9 @@ CHAIN = (Setting("CLARABEL", 0.3), Setting("CLARABEL", 0.0, 0.9), Setting("CLARA
 
 
 def settings_for(program: Program) -> tuple[Setting, ...]:
-    """Chain for a program: an LP solver first where the divergence is polyhedral, SCS last where it is affordable."""
-    first = (Setting("HIGHS", 0.3),) if program.problem.perception.polyhedral else ()
+    """Chain for a program, with SCS last where it is affordable."""
     last = (Setting("SCS", 0.3),) if program.problem.n_y * program.problem.n_x <= 1000 else ()
-    return first + CHAIN + last
+    return CHAIN + last
 
 
 def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (0.0, 0.0)) -> Hint | None:
@@ -113,7 +106,7 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     level = max(program.max_perception - tightening[1], program.max_perception / 2)
     constraints = [
         to_rows @ x == p_y / row_scale,
-        *problem.perception.conic_constraints(cp, p_x[inside], ratio, outside, level),
+        *problem.perception.conic_constraints(cp, p_x, inside, ratio, outside, level),
         *output,
     ]
     distortion = problem.distortion_cost.entries(keep[rows], columns)
@@ -128,10 +121,8 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     unit = _unit((cost - least[rows]).max())
     model = cp.Problem(cp.Minimize(((cost - least[rows]) / unit * weight) @ x), constraints)
     try:
-        with contextlib.ExitStack() as stack, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "solution may be inaccurate": every answer is certified anyway
-            if setting.solver == "HIGHS":
-                stack.enter_context(_unheard())
             model.solve(solver=setting.solver, **setting.options())
     except (cp.error.SolverError, ArithmeticError, ValueError):
         return None
@@ -145,20 +136,6 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     if outside is not None:
         potential[1, ~inside] = unit * np.asarray(output[1].dual_value)
     return Hint(joint, price, _oriented(program, price, potential), setting.label)
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep what compiled solvers print off standard output: HiGHS 1.16 announces itself whatever it is told."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _unit(size: float) -> float:
