@@ -51,6 +51,7 @@ _HOME = {
     "save_problem": "problem_files",
     "Solution": "solution",
     "solve": "solving",
+    "SolveInterrupted": "solving",
     "Status": "point",
     "TableClassifier": "classifiers",
     "TableDegradation": "degradations",
@@ -58,6 +59,7 @@ _HOME = {
     "ThresholdClassifier": "classifiers",
     "UniformMixture": "sources",
     "UniformQuantizer": "degradations",
+    "which_solver": "solving",
 }
 _MODULES = ("presets", "published", "theorems")
 

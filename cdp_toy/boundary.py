@@ -11,11 +11,13 @@ from cdp_toy.certificates import Evaluation, Program, evaluate
 from cdp_toy.edges import cheap_anchors
 from cdp_toy.errors import InputError
 from cdp_toy.finite import DiscreteProblem
+from cdp_toy.perceptions import FDivergence
 from cdp_toy.point import Bracket, Prices
+from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.engine import certify
 from cdp_toy.validation import check_level
 
-__all__ = ["anchors_near_boundary", "flat_distortion", "min_distortion"]
+__all__ = ["anchors_near_boundary", "bracket_of_minimum", "flat_distortion", "min_distortion"]
 
 #: Classes whose expected cost is this close to a row's least count as optimal: rounding of a few products.
 TIE = 1e-14
@@ -53,9 +55,16 @@ def min_distortion(problem: DiscreteProblem, max_perception: float, tol: float =
     """
     level = check_level(max_perception, "max_perception")
     _check_problem(problem)
+    return bracket_of_minimum(problem, level, tol=tol)
+
+
+def bracket_of_minimum(
+    problem: DiscreteProblem, level: float, budget: Budget | None = None, tol: float = 1e-9
+) -> Bracket:
+    """`min_distortion` of checked arguments, within a budget."""
     if level < 0:
         return Bracket(math.inf, math.inf, None, Prices(0.0, 0.0))
-    return _bracket(Program(problem, problem.distortion_cost, max_perception=level), tol)
+    return _bracket(Program(problem, problem.distortion_cost, max_perception=level), tol, budget)
 
 
 def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float = 1e-9) -> Bracket | None:
@@ -92,14 +101,15 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
     program = Program(problem, problem.distortion_cost, max_perception=level, allowed=allowed)
     if not program.support().any(axis=1).all():
         return None  # some observation has no error-optimal letter that mass may reach
-    least = next(cheap_anchors(program))  # the class-wise source law: least perception of any error-optimal channel
-    if not least.feasible:
+    least = next(cheap_anchors(program))  # the class-wise source law: of all laws of those classes the nearest
+    if not least.feasible and isinstance(problem.perception, FDivergence):
         return None
-    return _bracket(program, tol)
+    bracket = _bracket(program, tol)
+    return bracket if bracket.witness is not None else None  # by transport another law may be nearer
 
 
-def _bracket(program: Program, tol: float) -> Bracket:
-    certified = certify(program, tol * program.distortion_scale)
+def _bracket(program: Program, tol: float, budget: Budget | None = None) -> Bracket:
+    certified = certify(program, tol * program.distortion_scale, budget=budget)
     witness = None if certified.best is None else certified.best.channel
     bound = certified.bound
     return Bracket(

@@ -33,7 +33,8 @@ __all__ = [
 ]
 
 #: How far a returned channel may exceed a level and still count as feasible: rounding of sums of 1e4 terms, no more.
-#: Relative to the largest distortion where that is below one, and to 1000 P where that is below one.
+#: Relative to the largest distortion where that is below one and to D where that is above one, and to 1000 P where that
+#: is below one; at P = 0 it is the sum of |q - p|.
 FEASIBILITY_TOL = 1e-12
 
 #: Entries of a joint law below this share of both their row and their column are dropped (10^4 of them: 1e-9 relative
@@ -71,6 +72,18 @@ class Program:
             if largest >= 1:
                 return 1.0
         return largest or 1.0
+
+    @cached_property
+    def distortion_slack(self) -> float:
+        """How far a distortion may exceed its level by rounding."""
+        level = abs(self.max_distortion) if math.isfinite(self.max_distortion) else 0.0
+        return FEASIBILITY_TOL * max(self.distortion_scale, level)
+
+    @property
+    def perception_slack(self) -> float:
+        """How far a perception may exceed its level by rounding; at level 0 the laws' distance, not the divergence."""
+        level = self.max_perception if math.isfinite(self.max_perception) else 0.0
+        return FEASIBILITY_TOL * min(1e3 * abs(level), 1.0)
 
     @cached_property
     def reachable(self) -> Mask:
@@ -123,8 +136,9 @@ def dual_bound(program: Program, price_distortion: float, potential: Array) -> D
 
     LB = sum_y p_Y min_xhat [objective + lam d - v] - lam D + min {v.q : divergence(p_X, q) <= P}.
 
-    The potential is first raised to the largest one with the same row minima, which can only help. A rounding
-    allowance of a few units in the last place of every summand is subtracted.
+    The potential is first raised to the largest one with the same row minima, which can only help. The levels D and P
+    are taken with the slack that a channel is granted, so that no channel that counts as feasible lies below the bound,
+    and a rounding allowance of a few units in the last place of every summand is subtracted.
 
     Parameters
     ----------
@@ -146,9 +160,12 @@ def dual_bound(program: Program, price_distortion: float, potential: Array) -> D
     v = np.where(np.isfinite(raised), np.maximum(raised, v), v)
     row_minima = pricing.row_minima(v)
     weight = problem.p_y[seen]
-    last = perception.dual_term(problem.p_x, v, program.max_perception)
-    paid = lam * program.max_distortion if lam > 0 else 0.0
-    size = float(weight @ np.abs(row_minima[seen])) + abs(paid) + abs(last.value) + float(np.ptp(v))
+    last = perception.dual_term(problem.p_x, v, program.max_perception + program.perception_slack)
+    paid = lam * (program.max_distortion + program.distortion_slack) if lam > 0 else 0.0
+    spread = float(np.ptp(v))
+    if program.max_perception == 0:  # q may miss p by this much in all
+        paid += FEASIBILITY_TOL * spread
+    size = float(weight @ np.abs(row_minima[seen])) + abs(paid) + abs(last.value) + spread
     value = float(weight @ row_minima[seen]) - paid + last.value - 16 * float(np.finfo(float).eps) * size
     return DualBound(value, lam, last.price, v, row_minima, last.law)
 
@@ -204,13 +221,12 @@ def evaluate(program: Program, channel: csr_array) -> Evaluation:
     distortion = expected(problem.distortion_cost, joint)
     output = np.asarray(joint.sum(axis=0)).ravel()
     perception = problem.perception.value(problem.p_x, output)
-    excess = [(distortion - program.max_distortion) / program.distortion_scale]
+    excess = [(distortion - program.max_distortion) / program.distortion_slack]
     if program.max_perception == 0:  # most divergences are quadratic near p, so a tiny value says little there
-        excess.append(float(np.abs(output - problem.p_x).max()))
+        excess.append(float(np.abs(output - problem.p_x).sum()) / FEASIBILITY_TOL)
     elif math.isfinite(program.max_perception):
-        unit = min(1e3 * abs(program.max_perception), 1.0)
-        excess.append((perception - program.max_perception) / unit)
-    violation = math.inf if any(map(math.isnan, excess)) else max(*excess, 0.0)
+        excess.append((perception - program.max_perception) / program.perception_slack)
+    violation = math.inf if any(map(math.isnan, excess)) else FEASIBILITY_TOL * max(*excess, 0.0)
     return Evaluation(
         channel,
         expected(program.objective, joint),
@@ -227,7 +243,8 @@ def mixed_to_feasible(program: Program, start: Evaluation, anchor: Evaluation) -
     Error and distortion are linear in the channel and perception is convex, so the feasible weights form an interval
     that ends at the anchor; its start is found by bisection in the logarithm of the weight.
     """
-    if start.violation <= 0 or anchor.violation > 0:
+    inside = anchor.violation <= 0 or (program.max_perception == 0 and anchor.feasible)
+    if start.violation <= 0 or not inside:
         return start
     return _mixed(program, start, anchor, program.max_distortion)
 
@@ -255,10 +272,10 @@ def fed(program: Program, start: Evaluation, bound: DualBound) -> Evaluation:
         wanted = (goal - output)[starved]
         total = np.bincount(rows, weights=wanted, minlength=problem.n_y)
         taken = np.minimum(total, 0.5 * problem.p_y)
-        share = np.divide(taken, total, out=np.zeros_like(total), where=total > 0)
+        portion = np.divide(taken, total, out=np.zeros_like(total), where=total > 0)
         left = 1 - np.divide(taken, problem.p_y, out=np.zeros_like(total), where=problem.p_y > 0)
         joint = diags_array(problem.p_y * left) @ start.channel
-        joint = csr_array(joint + csr_array((wanted * share[rows], (rows, starved)), shape=problem.shape))
+        joint = csr_array(joint + csr_array((wanted * portion[rows], (rows, starved)), shape=problem.shape))
         target = evaluate(program, channel_of(program, joint))
         if target.perception <= program.max_perception:
             return _mixed(program, start, target, math.inf)
@@ -288,15 +305,25 @@ def _mixed(program: Program, start: Evaluation, target: Evaluation, max_distorti
 
     def violated(weight: float) -> bool:
         distortion = start.distortion + weight * (target.distortion - start.distortion)
+        if distortion > max_distortion:
+            return True
+        if program.max_perception == 0:  # both reproduce the source law as far as rounding goes
+            return False
         output = (1 - weight) * q_start + weight * q_target
-        return distortion > max_distortion or (problem.perception.value(problem.p_x, output) > program.max_perception)
+        return problem.perception.value(problem.p_x, output) > program.max_perception
 
     low, high = math.log(1e-18), 0.0
     while high - low > 1e-6:
         middle = (low + high) / 2
         low, high = (middle, high) if violated(math.exp(middle)) else (low, middle)
-    weight = math.exp(high)
-    return evaluate(program, csr_array((1 - weight) * start.channel + weight * target.channel))
+    weight, more = math.exp(high), 1e-12
+    while True:
+        mixed = evaluate(program, csr_array((1 - weight) * start.channel + weight * target.channel))
+        # the law of the mixture is rounded otherwise than the mixture of the laws: a little more brings it inside
+        outside = mixed.distortion > max_distortion or mixed.perception > program.max_perception > 0
+        if not outside or weight >= 1 or more > 1e-6:
+            return mixed
+        weight, more = min(weight + more, 1.0), 8 * more
 
 
 def verdict(lower: float, best: Evaluation | None, tol: float) -> Status:

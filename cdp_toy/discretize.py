@@ -25,7 +25,7 @@ from cdp_toy.observation import (
     plane_counts,
     plane_reach,
 )
-from cdp_toy.perceptions import perception_from
+from cdp_toy.perceptions import Letters, perception_from
 from cdp_toy.problem import CDPProblem, check_classes, checked_class_cost
 from cdp_toy.sources import LineSource, PlaneSource, TableSource
 from cdp_toy.validation import Array, Indices, finite_array, refuse_if_too_large
@@ -137,7 +137,7 @@ def discretize(
         posterior=posterior,
         error_cost=ClassCost(posterior @ class_cost, x.shares),
         distortion_cost=distortion_from(problem.distortion).cells_cost(mean_y, variance_y, mean_x, variance_x),
-        perception=perception_from(problem.perception),
+        perception=perception_from(problem.perception).bound_to(Letters(mean_x, variance_x)),
         x_values=mean_x,
         kind="cells",
         grid=Grid(source, x.observation.cells, y.cells),

@@ -24,6 +24,8 @@ class Hint(NamedTuple):
     price_distortion: float
     potential: Array
     solver: str
+    #: prices and potentials met on the way
+    trail: tuple[tuple[float, Array], ...] = ()
 
 
 def without_perception(program: Program) -> Hint:

@@ -13,10 +13,10 @@ from cdp_toy.cells import Cells, LineCells
 from cdp_toy.costs import ClassCost, Cost
 from cdp_toy.distortions import Distortion, distortion_from
 from cdp_toy.errors import InputError
-from cdp_toy.perceptions import FDivergence, perception_from
+from cdp_toy.perceptions import Letters, Perception, perception_from
 from cdp_toy.problem import check_classes, checked_class_cost
 from cdp_toy.sources import Source
-from cdp_toy.validation import Array, check_probabilities, finite_array, refuse_if_too_large
+from cdp_toy.validation import Array, Indices, check_probabilities, finite_array, refuse_if_too_large
 
 __all__ = ["DiscreteProblem", "Grid"]
 
@@ -64,7 +64,8 @@ class DiscreteProblem:
         Expected class cost of a pair (y, xhat), kept as K columns.
     distortion_cost : Cost
         Expected distortion of a pair (y, xhat) [squared units of x for squared error].
-    perception : FDivergence
+    perception : Perception
+        On the letters of this problem.
     x_values : array of shape (n_x, dim) or None
         Place of the output letters; means of cells on a grid.
     kind : "cells", "points" or "tables"
@@ -83,7 +84,7 @@ class DiscreteProblem:
     posterior: Array
     error_cost: ClassCost
     distortion_cost: Cost
-    perception: FDivergence
+    perception: Perception
     x_values: Array | None = None
     kind: Literal["cells", "points", "tables"] = "tables"
     grid: Grid | None = None
@@ -112,7 +113,7 @@ class DiscreteProblem:
         return self.n_y, self.n_x
 
     @property
-    def classes(self) -> Array:
+    def classes(self) -> Indices:
         """Predefined class of every output letter (the most likely one in a cell that is cut), shape (n_x,)."""
         return np.asarray(np.argmax(self.error_cost.decision, axis=1))
 
@@ -133,7 +134,7 @@ class DiscreteProblem:
         p_y_given_x: ArrayLike,
         classifier: Sequence[int] | Array,
         distortion: str | ArrayLike | Distortion = "squared_error",
-        perception: str | FDivergence = "kl",
+        perception: str | Perception = "kl",
         x_values: ArrayLike | None = None,
         class_cost: ArrayLike | None = None,
         name: str = "",
@@ -151,7 +152,7 @@ class DiscreteProblem:
             Rows x, columns xhat.
         perception : str
         x_values : array of shape (n_x,) or (n_x, dim), optional
-            Needed by squared error [units of x].
+            Needed by squared error and by the perceptions w1 and w2_squared [units of x].
         class_cost : array of shape (K, K), optional
             0-1 error when left out.
 
@@ -216,7 +217,7 @@ class DiscreteProblem:
             posterior=posterior,
             error_cost=ClassCost(posterior @ cost, np.eye(n_classes)[classes.astype(int)]),
             distortion_cost=distortion_from(distortion).letters_cost(p_x_given_y, values),
-            perception=perception_from(perception),
+            perception=perception_from(perception).bound_to(None if values is None else Letters(values, np.zeros(n_x))),
             x_values=values,
             name=name,
         )

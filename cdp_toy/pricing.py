@@ -89,7 +89,8 @@ class Pricing:
         n_groups = int(group.max()) + 1
         v = np.where(self.reachable, potential, -np.inf)
         if loops is not None and arrays is not None:
-            return loops.nearest(*arrays, v, group, n_groups, count)
+            values, letters = loops.nearest(*arrays, v, group, n_groups, count)
+            return values, letters
         members = [np.flatnonzero(group == g) for g in range(n_groups)]
         values = np.full((self.cost.shape[0], n_groups, count), np.inf)
         letters = np.full(values.shape, -1, dtype=np.intp)
@@ -128,7 +129,7 @@ class Pricing:
         if (table is None and square is None) or weight is None:
             return None
         n_y, n_x = self.cost.shape
-        which = np.zeros(n_x, dtype=np.intp)
+        which: Indices = np.zeros(n_x, dtype=np.intp)
         if table is not None or self.allowed is not None:
             which = self.which if table is None else table.profiles[1]
         costs = np.zeros((n_y, int(which.max()) + 1))

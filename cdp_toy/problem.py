@@ -13,7 +13,7 @@ from cdp_toy.classifiers import Classifier
 from cdp_toy.degradations import Degradation
 from cdp_toy.distortions import Distortion, distortion_from
 from cdp_toy.errors import InputError
-from cdp_toy.perceptions import FDivergence, perception_from
+from cdp_toy.perceptions import Perception, perception_from
 from cdp_toy.pieces import CATALOGUE
 from cdp_toy.sources import Source
 from cdp_toy.validation import Array, class_indices, finite_array
@@ -44,8 +44,9 @@ class CDPProblem:
         `LinearClassifier` and `QuadraticClassifier` (plane), `CallableClassifier`, `TableClassifier` (letters).
     distortion : str, table, function or Distortion
         "squared_error", "absolute_error", "hamming", a table Delta[x, xhat], or a function of points.
-    perception : str or FDivergence
-        "kl" (nats), "reverse_kl" (nats), "tv", "hellinger_squared", "chi2", "reverse_chi2".
+    perception : str or Perception
+        "kl" (nats), "reverse_kl" (nats), "tv", "hellinger_squared", "chi2", "reverse_chi2", "js" (nats),
+        "renyi:ORDER" (nats) such as "renyi:2", "w1" (units of x), "w2_squared" (squared units of x).
     class_cost : array of shape (K, K), optional
         Cost of deciding column k when the class is row c; 0-1 error when left out.
     name : str
@@ -76,7 +77,7 @@ class CDPProblem:
     degradation: Degradation
     classifier: Classifier
     distortion: Distortion | str = "squared_error"
-    perception: FDivergence | str = "kl"
+    perception: Perception | str = "kl"
     class_cost: Array | None = None
     name: str = ""
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from cdp_toy.distortions import CallableDistortion, TableDistortion, distortion_from
 from cdp_toy.errors import InputError, unknown_name
-from cdp_toy.perceptions import CATALOGUE as PERCEPTIONS
+from cdp_toy.perceptions import NAMES as PERCEPTIONS
 from cdp_toy.perceptions import perception_from
 from cdp_toy.pieces import CATALOGUE, build, plain
 from cdp_toy.problem import CDPProblem, check_classes, checked_class_cost
@@ -175,7 +175,11 @@ def _plain_problem(problem: CDPProblem) -> dict[str, Any]:
             'distortion: a function cannot be written to a file; use "squared_error", "absolute_error", "hamming" or a '
             "table of rows"
         )
-    if type(PERCEPTIONS.get(perception.name)) is not type(perception):
+    try:
+        known = perception_from(perception.name) == perception
+    except InputError:
+        known = False
+    if not known:
         raise InputError(
             f"perception: a {type(perception).__name__} is not in the catalogue and cannot be written to a file; use "
             f"one of {', '.join(PERCEPTIONS)}"

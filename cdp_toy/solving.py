@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from cdp_toy.boundary import anchors_near_boundary, min_distortion
-from cdp_toy.certificates import FEASIBILITY_TOL, Evaluation, Program, dual_bound, verdict
-from cdp_toy.edges import Hint, cheap_anchors
+from cdp_toy.boundary import anchors_near_boundary, bracket_of_minimum
+from cdp_toy.certificates import FEASIBILITY_TOL, Program, dual_bound, verdict
+from cdp_toy.edges import Hint
 from cdp_toy.errors import InfeasibleError, InputError, unknown_name
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.perceptions import CATALOGUE
 from cdp_toy.point import Bracket, Status
 from cdp_toy.solution import Solution
-from cdp_toy.solvers.engine import SOLVERS, Certified, SolverName, certify
+from cdp_toy.solvers.budget import Budget
+from cdp_toy.solvers.engine import SOLVERS, Certified, SolverName, certify, chosen
+from cdp_toy.solvers.levels import Near, Neighbour
 from cdp_toy.validation import check_level
 
-__all__ = ["solve"]
+__all__ = ["SolveInterrupted", "solve", "which_solver"]
 
 
 def solve(
@@ -33,6 +34,8 @@ def solve(
     on_infeasible: Literal["raise", "return"] = "raise",
     warm_start: Solution | None = None,
     boundary: Bracket | None = None,
+    max_iter: int | None = None,
+    time_limit: float | None = None,
 ) -> Solution:
     """Least error rate over all restoration channels at given distortion and perception levels.
 
@@ -44,23 +47,36 @@ def solve(
     max_distortion : float
         D [distortion units, squared units of x for squared error]; inf drops the constraint.
     max_perception : float
-        P [nats for kl and reverse_kl]; inf drops the constraint, 0 asks for the source law itself.
-    solver : "auto", "interior_point" or "reference"
-        ================  ==========================================================================================
-        P = inf           closed form (a fractional knapsack), whatever is asked for
-        P = 0             transport LP through HiGHS, whatever is asked for
-        smooth divergence  "auto": interior point, and cone programs where that leaves a gap; or what is asked for
-        tv                "auto" and "reference": linear and cone programs through CVXPY
-        ================  ==========================================================================================
+        P [nats for kl, reverse_kl, js and renyi]; inf drops the constraint, 0 asks for the source law itself.
+    solver : str
+        Which method may run (`which_solver` tells what "auto" begins with):
+
+        ===================  ======================================================================================
+        "auto"               P = inf: closed form (a fractional knapsack). P = 0: linear program. A smooth
+                             divergence (all f-divergences but tv): "interior_point" up to 1,000 pairs (y, xhat),
+                             "levels" beyond. tv, w1, w2_squared: "linear_program". What leaves a gap is followed by
+                             "interior_point" and, up to 45,000 pairs, by "reference".
+        "interior_point"     Newton's method on all pairs; smooth divergences, n_y n_xhat numbers in memory.
+        "levels"             the same on the few pairs that matter, through coarser problems; smooth divergences.
+        "linear_program"     HiGHS through SciPy; tv, w1, w2_squared.
+        "reference"          cone programs through CVXPY, plain and slow; every divergence.
+        ===================  ======================================================================================
+
+        P = inf and P = 0 are solved as with "auto", whatever is asked for.
     tol : float
         Absolute certified gap to aim for; a larger one gives status INEXACT, with both bounds valid.
     on_infeasible : "raise" or "return"
         What to do when infeasibility is proven.
     warm_start : Solution, optional
-        A point of the same problem: its prices and channel are certified at the new levels first, and when they
-        already close the gap no solver runs.
+        A point of the same problem at other levels: its prices and channel are certified at the new levels first, and
+        when they leave a gap the interior point starts from them.
     boundary : Bracket, optional
         `min_distortion(problem, max_perception)` when it is known already; saves computing it again.
+    max_iter : int, optional
+        Iterations (of Newton's method, or of a library's solver) in all, those for D_min(P) included.
+    time_limit : float, optional
+        Seconds after which no new step begins. When either limit is reached the status is INEXACT (or UNDECIDED) and
+        both bounds hold.
 
     Returns
     -------
@@ -71,8 +87,13 @@ def solve(
     ------
     InfeasibleError
         When infeasibility is proven; it names D_min at this P and holds the certificate.
+    SolveInterrupted
+        When the interrupt key is pressed; a KeyboardInterrupt that holds the best `solution` found by then.
     InputError
-        When a level is NaN, an option is unknown or `warm_start` belongs to a problem of another shape.
+        When a level is NaN, an option is unknown, the solver cannot do this perception, or `warm_start` belongs to a
+        problem of another shape.
+    MemoryRefusedError
+        When "interior_point" or "reference" is asked for and the tables of all pairs would not fit.
     TypeError
         For a CDPProblem: discretize it first (or enclose the continuous one).
 
@@ -87,6 +108,70 @@ def solve(
     >>> point.status.name, round(point.upper_bound, 6)
     ('OPTIMAL', 0.204117)
     """
+    program = _checked_program(problem, max_distortion, max_perception, solver)
+    if on_infeasible not in ("raise", "return"):
+        raise unknown_name("on_infeasible", on_infeasible, ("raise", "return"))
+    if not (math.isfinite(tol) and tol > 0):
+        raise InputError(f"tol must be a positive number, got {tol}")
+    budget = Budget(_checked_limit(max_iter, "max_iter"), _checked_limit(time_limit, "time_limit"))
+    if warm_start is not None and not isinstance(warm_start, Solution):
+        raise InputError(f"warm_start must be a Solution, got {type(warm_start).__name__}")
+    warm = _warm(problem, warm_start)
+    search = _Boundary(program, boundary, budget)
+    try:
+        if program.max_perception < 0:
+            raise _BelowBoundary(search.bracket)
+        certified = certify(program, tol, search.near, warm, solver, budget)
+    except _BelowBoundary as proof:
+        below = proof.bracket
+    else:
+        below = None
+    if below is not None:
+        return _infeasible(program, below, on_infeasible)
+    solution = _solution(program, certified, tol, _note(program, certified, search.found, budget))
+    if certified.interrupted:
+        raise SolveInterrupted(solution)
+    return solution
+
+
+def which_solver(problem: DiscreteProblem, max_distortion: float = math.inf, max_perception: float = math.inf) -> str:
+    """Name of the method that `solve` begins with when solver="auto".
+
+    Parameters
+    ----------
+    problem : DiscreteProblem
+    max_distortion, max_perception : float
+        Levels D and P, as in `solve`.
+
+    Returns
+    -------
+    str
+        "closed form" or one of the names in the table of `solve`.
+
+    Examples
+    --------
+    >>> import cdp_toy as cdp
+    >>> grid = cdp.presets.paper_toy().discretize(n=201)
+    >>> which_solver(grid, 0.7, 0.01), which_solver(grid, 0.7, 0.0), which_solver(grid, 0.7)
+    ('levels', 'linear_program', 'closed form')
+    """
+    return chosen(_checked_program(problem, max_distortion, max_perception, "auto"))
+
+
+class SolveInterrupted(KeyboardInterrupt):
+    """The interrupt key was pressed during `solve`; `solution` is the best bracket found by then."""
+
+    def __init__(self, solution: Solution) -> None:
+        super().__init__(
+            f"interrupted: C lies in [{solution.lower_bound:.9g}, {solution.upper_bound:.9g}]; see .solution"
+        )
+        self.solution = solution
+
+
+def _checked_program(
+    problem: DiscreteProblem, max_distortion: float, max_perception: float, solver: SolverName
+) -> Program:
+    """The program of checked levels, refused when the solver cannot do its perception."""
     if not isinstance(problem, DiscreteProblem):
         raise TypeError(
             f"solve needs a DiscreteProblem, got {type(problem).__name__}: call problem.discretize(n=201) for the "
@@ -94,65 +179,111 @@ def solve(
         )
     if solver not in SOLVERS:
         raise unknown_name("solver", solver, SOLVERS)
-    if solver == "interior_point" and not problem.perception.smooth:
-        able = ", ".join(name for name, divergence in CATALOGUE.items() if divergence.smooth)
+    perception = problem.perception
+    if solver in ("interior_point", "levels") and not perception.smooth:
+        able = ", ".join([name for name, kind in CATALOGUE.items() if kind.smooth] + ["renyi:ORDER"])
+        method = "the interior-point method" if solver == "interior_point" else 'solver="levels"'
         raise InputError(
-            f"the interior-point method needs a smooth divergence ({able}), and {problem.perception.name} has a kink; "
-            'use solver="reference" or "auto"'
+            f"{method} needs a smooth divergence ({able}), and {perception.name} is none; "
+            'use solver="linear_program", "reference" or "auto"'
         )
-    if on_infeasible not in ("raise", "return"):
-        raise unknown_name("on_infeasible", on_infeasible, ("raise", "return"))
-    if not (math.isfinite(tol) and tol > 0):
-        raise InputError(f"tol must be a positive number, got {tol}")
+    if solver == "linear_program" and not perception.polyhedral:
+        able = ", ".join(name for name, kind in CATALOGUE.items() if kind.polyhedral)
+        raise InputError(
+            f"a linear program needs a polyhedral perception ({able}), and {perception.name} is none; "
+            'use solver="interior_point", "levels", "reference" or "auto"'
+        )
     limit_d, limit_p = check_level(max_distortion, "max_distortion"), check_level(max_perception, "max_perception")
-    program = Program(problem, problem.error_cost, limit_d, limit_p)
-    if warm_start is not None and not isinstance(warm_start, Solution):
-        raise InputError(f"warm_start must be a Solution, got {type(warm_start).__name__}")
-    hints = _hints_of(problem, warm_start)
-
-    anchor = next((a for a in cheap_anchors(program) if a.violation <= 0), None) if limit_p >= 0 else None
-    if anchor is None and boundary is None:
-        boundary = min_distortion(problem, limit_p)
-    if anchor is None and boundary is not None:
-        slack = FEASIBILITY_TOL * program.distortion_scale
-        if limit_p < 0 or _proven_minimum(problem, limit_p, boundary) > limit_d + slack:
-            return _infeasible(problem, limit_d, limit_p, boundary, on_infeasible)
-
-    def anchors() -> Iterator[Evaluation]:
-        if boundary is not None:
-            yield from anchors_near_boundary(program, boundary)
-
-    certified = certify(program, tol, anchors, hints, solver)
-    return _solution(program, certified, tol, _note(certified, boundary, limit_d, limit_p))
+    return Program(problem, problem.error_cost, limit_d, limit_p)
 
 
-def _proven_minimum(problem: DiscreteProblem, limit_p: float, boundary: Bracket) -> float:
+def _checked_limit(value: float | None, name: str) -> float:
+    if value is None:
+        return math.inf
+    limit = check_level(value, name)
+    if limit <= 0:
+        raise InputError(f"{name} must be positive, got {value}; leave it out for no limit")
+    return limit
+
+
+class _BelowBoundary(Exception):
+    """No channel meets the levels; `bracket` proves it."""
+
+    def __init__(self, bracket: Bracket) -> None:
+        super().__init__()
+        self.bracket = bracket
+
+
+class _Boundary:
+    """D_min(P), found out when it is first asked for."""
+
+    def __init__(self, program: Program, known: Bracket | None, budget: Budget) -> None:
+        self.program, self.found, self._budget = program, known, budget
+        self._proven = False
+
+    @property
+    def bracket(self) -> Bracket:
+        """The bracket of D_min(P)."""
+        if self.found is None:
+            self.found = bracket_of_minimum(self.program.problem, self.program.max_perception, self._budget)
+        return self.found
+
+    def near(self) -> Near | None:
+        """What solvers may know of it; raises when the distortion level lies below."""
+        program = self.program
+        if math.isinf(program.max_distortion):
+            return None
+        bracket = self.bracket
+        if not self._proven:
+            self._proven = True
+            if _proven_minimum(program, bracket) > program.max_distortion + program.distortion_slack:
+                raise _BelowBoundary(bracket)
+        if bracket.witness is None:
+            return None
+        return Near(bracket.upper, bracket.witness, lambda: anchors_near_boundary(program, bracket))
+
+
+def _proven_minimum(program: Program, boundary: Bracket) -> float:
     """Lower end of D_min from the bracket's potential, proven afresh: a bracket may come from elsewhere."""
+    problem = program.problem
     if boundary.potential is None or len(boundary.potential) != problem.n_x:
         raise InputError("boundary must be min_distortion(problem, max_perception) of this very problem and level")
-    program = Program(problem, problem.distortion_cost, max_perception=limit_p)
-    return dual_bound(program, 0.0, boundary.potential).value
+    least = Program(problem, problem.distortion_cost, max_perception=program.max_perception)
+    return dual_bound(least, 0.0, boundary.potential).value
 
 
-def _hints_of(problem: DiscreteProblem, warm_start: Solution | None) -> list[Hint]:
+def _warm(problem: DiscreteProblem, warm_start: Solution | None) -> tuple[Hint, Neighbour] | None:
+    """A neighbour's answer as a hint, and as a start."""
     if warm_start is None:
-        return []
+        return None
     if warm_start.problem.shape != problem.shape:
         raise InputError(
             f"warm_start belongs to a problem of shape {warm_start.problem.shape}, this one has {problem.shape}"
         )
     potential = np.zeros(problem.n_x) if warm_start.potential is None else warm_start.potential
     channel = warm_start.sparse_channel
-    joint = None if channel is None else csr_array(diags_array(problem.p_y) @ channel)
-    return [Hint(joint, warm_start.price_distortion, potential, f"warm start ({warm_start.solver})")]
+    price, label = warm_start.price_distortion, f"warm start ({warm_start.solver})"
+    if channel is None:
+        nothing = csr_array(problem.shape)
+        return Hint(None, price, potential, label), Neighbour(price, 0.0, potential, nothing)
+    joint = csr_array(diags_array(problem.p_y) @ channel)
+    kept = warm_start.price_perception if math.isfinite(warm_start.price_perception) else 0.0
+    return Hint(joint, price, potential, label), Neighbour(price, kept, potential, channel)
 
 
-def _note(certified: Certified, boundary: Bracket | None, limit_d: float, limit_p: float) -> str:
-    if limit_p == 0:
+def _note(program: Program, certified: Certified, boundary: Bracket | None, budget: Budget) -> str:
+    limited = "max_iter or time_limit was reached" if budget.spent and not budget.interrupted else ""
+    limited = "interrupted" if budget.interrupted else limited
+    if program.max_perception == 0 and certified.best is not None:
         return "P = 0: the channel was rounded to the source law, no strict interior exists"
+    if limited:
+        return limited
     if certified.best is None or not certified.best.feasible:
         known = "" if boundary is None else f": D_min lies in [{boundary.lower:.12g}, {boundary.upper:.12g}]"
-        return f"D = {limit_d:.12g} is too close to the least distortion at P = {limit_p:.6g}{known}"
+        return (
+            f"D = {program.max_distortion:.12g} is too close to the least distortion at "
+            f"P = {program.max_perception:.6g}{known}"
+        )
     return ""
 
 
@@ -181,9 +312,8 @@ def _solution(program: Program, certified: Certified, tol: float, note: str) -> 
     )
 
 
-def _infeasible(
-    problem: DiscreteProblem, limit_d: float, limit_p: float, boundary: Bracket, on_infeasible: str
-) -> Solution:
+def _infeasible(program: Program, boundary: Bracket, on_infeasible: str) -> Solution:
+    problem, limit_d, limit_p = program.problem, program.max_distortion, program.max_perception
     if limit_p < 0:
         message = f"max_perception = {limit_p:.6g} is negative, but no divergence is; use 0 or more"
     else:

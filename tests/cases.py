@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.optimize import linprog
 from scipy.special import rel_entr
+from scipy.stats import wasserstein_distance
 
 import cdp_toy as cdp
 
@@ -18,6 +20,17 @@ def over(numerator: Law, denominator: Law) -> Law:
     return np.where(denominator == 0, np.where(numerator == 0, 0.0, np.inf), numerator / safe)
 
 
+def renyi(order: float) -> Callable[[Law, Law], float]:
+    """Textbook Renyi divergence of an order."""
+
+    def formula(p: Law, q: Law) -> float:
+        p, q = p[p > 0], q[p > 0]
+        with np.errstate(divide="ignore"):
+            return np.log((p**order * q ** (1 - order)).sum()) / (order - 1)
+
+    return formula
+
+
 #: name -> textbook formula in the source law p and the output law q
 PERCEPTIONS: dict[str, Callable[[Law, Law], float]] = {
     "kl": lambda p, q: rel_entr(p, q).sum(),
@@ -26,7 +39,28 @@ PERCEPTIONS: dict[str, Callable[[Law, Law], float]] = {
     "hellinger_squared": lambda p, q: 1 - np.sqrt(p * q).sum(),
     "chi2": lambda p, q: over((p - q) ** 2, q).sum(),
     "reverse_chi2": lambda p, q: over((q - p) ** 2, p).sum(),
+    "js": lambda p, q: (rel_entr(p, (p + q) / 2).sum() + rel_entr(q, (p + q) / 2).sum()) / 2,
+    "renyi:0.5": renyi(0.5),
+    "renyi:2": renyi(2),
+    "renyi:5": renyi(5),
 }
+
+#: name -> textbook formula in the two laws and the places of the letters on the line
+TRANSPORTS: dict[str, Callable[[Law, Law, np.ndarray], float]] = {
+    "w1": lambda p, q, x: wasserstein_distance(x, x, p, q),
+    "w2_squared": lambda p, q, x: least_transport(p, q, (x[:, None] - x) ** 2),
+}
+
+
+def least_transport(p: Law, q: Law, cost: np.ndarray) -> float:
+    """Optimal transport as the linear program that it is; the plan is the unknown."""
+    n = len(p)
+    sums = np.vstack([np.kron(np.eye(n), np.ones(n)), np.kron(np.ones(n), np.eye(n))])
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    answer = linprog(cost.ravel(), A_eq=sums[:-1], b_eq=np.append(p, q)[:-1], options=tight)
+    assert answer.status == 0, answer.message
+    return float(answer.fun)
+
 
 #: name -> continuous source
 SOURCES: dict[str, Callable[[], cdp.GaussianMixture]] = {

@@ -132,12 +132,12 @@ def test_a_problem_file_is_solved_as_its_preset(tmp_path: Path) -> None:
 
 
 def test_solvers_do_not_talk_into_the_json(tmp_path: Path) -> None:
-    """Total variation is first tried as a linear program, whose solver prints a banner."""
+    """Total variation is a linear program, whose solver likes to print a banner."""
     text = problem_to_toml(presets.three_classes()).replace('"kl"', '"tv"')
     (tmp_path / "tv.toml").write_text(text)
     done = cli("solve", "--problem", "tv.toml", "--n", "15", "-D", "0.9", "-P", "0.05", "--json", cwd=tmp_path)
     record = json.loads(done.stdout)
-    assert record["status"] == "OPTIMAL" and "Highs" in record["solver"]
+    assert record["status"] == "OPTIMAL" and "HiGHS" in record["solver"]
     assert done.stderr == ""
 
 

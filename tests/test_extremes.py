@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from cases import PERCEPTIONS
 
 import cdp_toy as cdp
-from cdp_toy.perceptions import CATALOGUE
 from cdp_toy.point import Status
 
 
@@ -35,7 +35,7 @@ def binary(perception: str, scale: float | None = None) -> cdp.DiscreteProblem:
     )
 
 
-@pytest.mark.parametrize("perception", sorted(set(CATALOGUE) - {"reverse_kl", "reverse_chi2"}))
+@pytest.mark.parametrize("perception", sorted(set(PERCEPTIONS) - {"reverse_kl", "reverse_chi2"}))
 @pytest.mark.parametrize("mass", [1e-140, 1e-30, 1e-17])
 def test_a_letter_of_next_to_no_mass_is_like_one_of_none(perception: str, mass: float) -> None:
     truth = cdp.solve(light_letter(0.0, perception), 0.9, 0.01)
@@ -69,7 +69,7 @@ def test_the_unit_of_x_does_not_matter(scale: float) -> None:
     assert max(a.lower_bound, b.lower_bound) <= min(a.upper_bound, b.upper_bound) + 1e-7
 
 
-@pytest.mark.parametrize("perception", sorted(CATALOGUE))
+@pytest.mark.parametrize("perception", sorted(PERCEPTIONS))
 def test_tiny_levels_join_the_transport_problem(perception: str) -> None:
     problem = binary(perception)
     exact = cdp.solve(problem, math.inf, 0.0)

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "cdp_toy"
 LAYERS = [
     ["errors"],
     ["validation"],
+    ["couplings"],
     ["pieces", "perceptions", "costs", "cells", "kernels", "normal", "summaries", "toml_text"],
     ["plane_normal", "distortions", "pricing"],
     ["sources"],

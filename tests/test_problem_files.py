@@ -119,7 +119,7 @@ def test_presets_come_back_to_the_last_bit(name: str) -> None:
 
 
 def test_the_rest_of_a_problem_comes_back() -> None:
-    for perception in PERCEPTIONS:
+    for perception in (*PERCEPTIONS, "renyi:2", "renyi:0.3333333333333333"):
         one = cdp.CDPProblem(
             LINE, cdp.Identity(), cdp.BayesClassifier(), "absolute_error", perception, name='ä "\\\n\x7f'
         )
@@ -333,6 +333,7 @@ MALFORMED = [
     ('distortion = [[0, "1"]]\n' + GOOD, r'distortion\[0\]\[1\] is "1", numbers stand without quotes'),
     ("distortion = [[0, nan], [1, 0]]\n" + GOOD, r"distortion must be finite; distortion\[0, 1\] is nan"),
     ('perception = "kll"\n' + GOOD, r"unknown perception 'kll'; did you mean 'kl'\?"),
+    ('perception = "renyi:1"\n' + GOOD, "renyi:1 is the Kullback-Leibler divergence"),
     ("perception = 1\n" + GOOD, r"perception must be one of the words kl, .*; got 1"),
     (
         "class_cost = [[0, 1]]\n" + GOOD,
@@ -559,7 +560,7 @@ def test_the_page_names_every_kind_and_key() -> None:
                 assert spelled in rows[kind], f"{role} '{kind}' has a key {name} that the page does not name"
                 optional = parameter.default is not parameter.empty
                 assert (f"*{spelled}*" in rows[kind]) == optional, f"is {name} of {role} '{kind}' optional?"
-    for word in [*PERCEPTIONS, "squared_error", "absolute_error", "hamming"]:
+    for word in [*PERCEPTIONS, "renyi:ORDER", "squared_error", "absolute_error", "hamming"]:
         assert f'`"{word}"`' in reference
 
 

@@ -21,12 +21,13 @@ from cdp_toy.classifiers import Regions, TableClassifier
 from cdp_toy.degradations import AdditiveGaussian
 from cdp_toy.distortions import SquaredError, distortion_from
 from cdp_toy.errors import InputError
-from cdp_toy.linear.line_divergence import Mixture, mixture_divergence
+from cdp_toy.linear.line_divergence import Mixture, f_divergence, mixture_divergence
 from cdp_toy.linear.scalar_search import NEAR_ZERO, SCAN_POINTS, ScalarSearch
-from cdp_toy.perceptions import perception_from
 from cdp_toy.problem import CDPProblem
 from cdp_toy.sources import Component, GaussianMixture
 from cdp_toy.validation import Array, check_level, finite_array
+
+KIND = "the linear family Xhat = a Y needs"
 
 __all__ = ["LinearDenoiserFamily", "LinearOptimum"]
 
@@ -76,17 +77,17 @@ class LinearDenoiserFamily:
         problem = self.problem
         if not isinstance(problem, CDPProblem):
             raise InputError(f"linear_denoiser needs a CDPProblem, got {type(problem).__name__}")
-        kind = "the linear family Xhat = a Y needs"
         if not isinstance(problem.source, GaussianMixture):
-            raise InputError(f"{kind} a GaussianMixture source; this one is a {type(problem.source).__name__}")
+            raise InputError(f"{KIND} a GaussianMixture source; this one is a {type(problem.source).__name__}")
         if not isinstance(problem.degradation, AdditiveGaussian):
             name = type(problem.degradation).__name__
-            raise InputError(f"{kind} a degradation AdditiveGaussian or Identity; this one is a {name}")
+            raise InputError(f"{KIND} a degradation AdditiveGaussian or Identity; this one is a {name}")
         if isinstance(problem.classifier, TableClassifier):
-            raise InputError(f"{kind} a ThresholdClassifier or BayesClassifier; a table has no regions on the line")
+            raise InputError(f"{KIND} a ThresholdClassifier or BayesClassifier; a table has no regions on the line")
         distortion = distortion_from(problem.distortion)
         if not isinstance(distortion, SquaredError):
-            raise InputError(f'{kind} distortion="squared_error"; "{distortion.name}" has no closed form here')
+            raise InputError(f'{KIND} distortion="squared_error"; "{distortion.name}" has no closed form here')
+        f_divergence(problem.perception, KIND)
         ends = finite_array(self.a_range, "a_range")
         if ends.shape != (2,) or not ends[0] < ends[1]:
             raise InputError(f"a_range must be two numbers low < high, got {self.a_range}")
@@ -229,7 +230,7 @@ class LinearDenoiserFamily:
 
     def _quadrature(self, a: ArrayLike) -> Array:
         """Perception and its error in the last axis."""
-        points, divergence = finite_array(a, "a"), perception_from(self.problem.perception)
+        points, divergence = finite_array(a, "a"), f_divergence(self.problem.perception, KIND)
         pairs = [mixture_divergence(divergence, self._x_law, self._y_law.scaled(float(t))) for t in points.ravel()]
         return np.array(pairs, dtype=np.float64).reshape(*points.shape, 2)
 

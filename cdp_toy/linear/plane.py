@@ -13,7 +13,6 @@ from cdp_toy.errors import InputError, unknown_name
 from cdp_toy.linear.lattice_search import Found, LatticeSearch, meets
 from cdp_toy.linear.plane_members import PlaneMembers
 from cdp_toy.linear.scalar_search import ScalarSearch, scan
-from cdp_toy.perceptions import perception_from
 from cdp_toy.problem import CDPProblem
 from cdp_toy.validation import Array, check_level, finite_array
 
@@ -209,7 +208,7 @@ class PlaneLinearFamily:
     @cached_property
     def _search(self) -> LatticeSearch:
         """The lattice of the diagonal family and the least distortion, tabulated on first use in a few seconds."""
-        members, kinked = self._members, perception_from(self.problem.perception).kinked
+        members, kinked = self._members, self._members.divergence.kinked
         return LatticeSearch(
             members.errors,
             members.distortions,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh
 
-from cdp_toy.linear.line_divergence import SINGULAR, Quadrature
+from cdp_toy.linear.line_divergence import SINGULAR, Quadrature, of_integral
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.perceptions.base import product
 from cdp_toy.validation import Array
@@ -78,14 +78,13 @@ class PlaneMixture:
 
 
 def largest_divergence(divergence: FDivergence) -> float:
-    """Divergence of mutually singular laws, f(0) + lim f(r)/r: the largest value there is.
+    """Divergence of mutually singular laws, the largest value there is.
 
     >>> from cdp_toy.perceptions import CATALOGUE
     >>> largest_divergence(CATALOGUE["tv"]), largest_divergence(CATALOGUE["kl"])
     (1.0, inf)
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(divergence.generator(np.array(-1.0))) + divergence.slope_at_infinity
+    return divergence.of_sum(divergence.largest_sum())
 
 
 def plane_divergence(divergence: FDivergence, p: PlaneMixture, q: PlaneMixture) -> Quadrature:
@@ -117,15 +116,14 @@ def plane_divergence(divergence: FDivergence, p: PlaneMixture, q: PlaneMixture) 
     >>> plane_divergence(CATALOGUE["chi2"], p, p).value
     0.0
     """
-    largest = largest_divergence(divergence)
     if np.diagonal(q.covariances, axis1=1, axis2=2).min() < SINGULAR:
-        return Quadrature(largest, 0.0)
+        return Quadrature(largest_divergence(divergence), 0.0)
     if _diverges(divergence, p, q):
         return Quadrature(math.inf, 0.0)
     turn = _common_axes(p, q)
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
         found = _refined(divergence, p.mapped(turn), q.mapped(turn))
-    return Quadrature(min(max(found.value, 0.0), largest), found.error) if math.isfinite(found.value) else found
+    return of_integral(divergence, found)
 
 
 def _common_axes(p: PlaneMixture, q: PlaneMixture) -> Array:

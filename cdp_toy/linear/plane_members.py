@@ -18,9 +18,10 @@ from cdp_toy.classifiers import PlaneRule
 from cdp_toy.degradations import AdditiveGaussian, LinearGaussian
 from cdp_toy.distortions import SquaredError, distortion_from
 from cdp_toy.errors import InputError
+from cdp_toy.linear.line_divergence import f_divergence
 from cdp_toy.linear.plane_divergence import PlaneMixture, largest_divergence, plane_divergence
 from cdp_toy.linear.plane_error import RuleCost
-from cdp_toy.perceptions import perception_from
+from cdp_toy.perceptions import FDivergence
 from cdp_toy.problem import CDPProblem
 from cdp_toy.sources import GaussianMixture, GaussianMixture2D
 from cdp_toy.validation import Array
@@ -28,6 +29,7 @@ from cdp_toy.validation import Array
 __all__ = ["PlaneMembers"]
 
 EPS = float(np.finfo(np.float64).eps)
+KIND = "linear denoisers in the plane need"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +55,21 @@ class PlaneMembers:
         problem = self.problem
         if not isinstance(problem, CDPProblem):
             raise InputError(f"linear_denoiser needs a CDPProblem, got {type(problem).__name__}")
-        kind = "linear denoisers in the plane need"
         if not isinstance(problem.source, GaussianMixture2D):
-            raise InputError(f"{kind} a GaussianMixture2D source; this one is a {type(problem.source).__name__}")
+            raise InputError(f"{KIND} a GaussianMixture2D source; this one is a {type(problem.source).__name__}")
         if not isinstance(problem.degradation, AdditiveGaussian | LinearGaussian):
             name = type(problem.degradation).__name__
-            raise InputError(f"{kind} a degradation AdditiveGaussian, Identity or LinearGaussian; this one is a {name}")
+            raise InputError(f"{KIND} a degradation AdditiveGaussian, Identity or LinearGaussian; this one is a {name}")
         distortion = distortion_from(problem.distortion)
         if not isinstance(distortion, SquaredError):
-            raise InputError(f'{kind} distortion="squared_error"; "{distortion.name}" has no closed form here')
-        _ = self.rule, self._y_law  # classifiers without a rule in the plane and a singular Y are refused here
+            raise InputError(f'{KIND} distortion="squared_error"; "{distortion.name}" has no closed form here')
+        # transport perceptions, classifiers without a rule in the plane and a singular Y are refused here
+        _ = self.divergence, self.rule, self._y_law
+
+    @property
+    def divergence(self) -> FDivergence:
+        """The perception, known to be an f-divergence or a function of one."""
+        return f_divergence(self.problem.perception, KIND)
 
     @property
     def source(self) -> GaussianMixture2D:
@@ -175,7 +182,7 @@ class PlaneMembers:
 
     def divergences(self, pairs: Array) -> Array:
         """Perception of each member and its estimated error, shape (N, 2)."""
-        divergence = perception_from(self.problem.perception)
+        divergence = self.divergence
         if self.on_line:
             return np.array([(largest_divergence(divergence), 0.0)] * len(pairs)).reshape(-1, 2)
         law = cast(PlaneMixture, self._y_law)

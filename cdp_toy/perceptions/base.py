@@ -16,11 +16,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.sparse import csr_array
 
 from cdp_toy.errors import InputError
-from cdp_toy.validation import Array
+from cdp_toy.validation import Array, Mask
 
-__all__ = ["DualTerm", "FDivergence", "ShiftedTerm", "best_shift", "product", "root_in_log"]
+__all__ = [
+    "DualTerm",
+    "FDivergence",
+    "Letters",
+    "Moves",
+    "Perception",
+    "ShiftedTerm",
+    "best_shift",
+    "product",
+    "root_in_log",
+]
 
 
 class DualTerm(NamedTuple):
@@ -42,28 +53,118 @@ class ShiftedTerm(NamedTuple):
     price: float
 
 
-class FDivergence(ABC):
-    """f-divergence sum p f(q/p) with f convex and f(1) = f'(1) = 0.
+class Letters(NamedTuple):
+    """The output letters of a finite problem: places (n, dim), and the variance of what each stands for (n,).
+
+    On cells these are the mean and the trace of the covariance of the source in the cell; points have variance 0.
+    """
+
+    places: Array
+    variances: Array
+
+
+class Moves(NamedTuple):
+    """A ball {q : perception <= P} as {p + effect f : f >= 0, cost.f <= P, supply f <= p}: m moves of mass f (m,).
+
+    `effect` has shape (n, m), `cost` (m,), `supply` (n, m) or None where there is no limit.
+    """
+
+    effect: csr_array
+    cost: Array
+    supply: csr_array | None = None
+
+
+class Perception(ABC):
+    """Distance of the output law q from the source law p: a convex function of q that is 0 at q = p alone."""
+
+    #: public name of the perception
+    name: str
+    #: what its values are measured in, empty for a pure number
+    unit: str = ""
+    #: cost of mass on letters with p = 0, per unit and far from p; inf puts them out of reach
+    slope_at_infinity: float
+    #: the statistic of the channel that the value is a function of
+    statistic = "output_law"
+    #: the program is convex only for a convex perception
+    convex = True
+    #: the constraint can be written with linear inequalities alone, those of `moves`
+    polyhedral = False
+    #: an f-divergence whose `slope`, `curvature` and `inverse_slope` are there, as Newton's method needs them
+    smooth = False
+
+    @abstractmethod
+    def value(self, p: Array, q: Array) -> float:
+        """Return the perception of the output law q under the source law p, arrays of shape (n,)."""
+
+    @abstractmethod
+    def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
+        """Dual term for 0 < level < inf."""
+
+    @abstractmethod
+    def conic_constraints(
+        self, cp: Any, p: Array, seen: Mask, ratio: Any, outside: Any | None, level: float
+    ) -> list[Any]:
+        """Return constraints for a modelling module `cp` that keep the perception within a level.
+
+        Parameters
+        ----------
+        cp : module
+        p : array of shape (n,)
+            Source law.
+        seen : boolean array of shape (n,)
+            Letters with source mass.
+        ratio : expression of shape (seen.sum(),)
+            q/p on these letters.
+        outside : expression or None
+            Masses q of the other letters, None where there are none.
+        level : float
+        """
+
+    def moves(self, p: Array) -> Moves:
+        """Return the linear description of the ball, for a polyhedral perception."""
+        raise InputError(f"perception {self.name} is not polyhedral")
+
+    def bound_to(self, letters: Letters | None) -> Perception:
+        """Return the perception on the letters of a finite problem; most do not look at them."""
+        return self
+
+    def dual_term(self, p: Array, potential: Array, level: float) -> DualTerm:
+        """Lower bound on min {sum potential q : perception(p, q) <= level}, with its price.
+
+        Parameters
+        ----------
+        p, potential : arrays of shape (n,)
+        level : float
+            Perception level P >= 0; at 0 only q = p remains, at inf every law.
+        """
+        if level == 0:
+            return DualTerm(float(p @ potential), math.inf)
+        if math.isinf(level):
+            return DualTerm(float(potential.min()), 0.0)
+        allowed = potential if math.isfinite(self.slope_at_infinity) else potential[p > 0]
+        if np.ptp(allowed) == 0:
+            return DualTerm(float(allowed.min()), 0.0)
+        return self._dual(p, potential, level)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when of one kind: a perception is its formula."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"<perception {self.name}>"
+
+
+class FDivergence(Perception):
+    """f-divergence sum p f(q/p) with f convex and f(1) = f'(1) = 0, or an increasing function of one.
 
     Letters of zero source probability cost `slope_at_infinity` times the mass they receive. A subclass is one file:
     the generator, its slope at infinity, the dual term and the form that the conic reference solver understands;
     `log_integrand`, `tail_powers` and `kinked` tell quadratures on the line more than the generator does.
     """
 
-    #: public name of the divergence
-    name: str
-    #: what its values are measured in, empty for a pure number
-    unit: str = ""
-    #: lim f(r)/r, the cost of mass on letters with p = 0
-    slope_at_infinity: float
-    #: the statistic of the channel that the value is a function of
-    statistic = "output_law"
-    #: the program is convex only for a convex divergence
-    convex = True
-    #: the constraint can be written with linear inequalities alone
-    polyhedral = False
-    #: `slope`, `curvature` and `inverse_slope` are there, as Newton's method needs them
-    smooth = False
     #: f has a kink at q = p, so that p f(q/p) has one wherever the densities cross
     kinked = False
     #: (a, b) when p f(q/p) grows like p^a q^b in some tail and the integral may diverge; None when it never does
@@ -85,16 +186,25 @@ class FDivergence(ABC):
         """Return the ratio r >= 0 with f'(r) = slope, 0 for slopes below f'(0)."""
         raise InputError(f"the divergence {self.name} has no smooth generator")
 
-    @abstractmethod
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return the convex expression f(ratio) for a modelling module `cp`, and its slope at infinity.
 
         Any f that differs from `generator` by a multiple of ratio - 1 serves, since both laws have mass one.
         """
+        raise InputError(f"the divergence {self.name} tells cone solvers no form of f(q/p)")
 
-    @abstractmethod
-    def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
-        """Dual term for 0 < level < inf."""
+    def conic_constraints(
+        self, cp: Any, p: Array, seen: Mask, ratio: Any, outside: Any | None, level: float
+    ) -> list[Any]:
+        """Return sum p f(q/p) <= level, with the slope at infinity for the mass outside."""
+        divergence, slope = self.conic(cp, ratio)
+        total, unreachable = p[seen] @ divergence, []
+        if outside is not None:
+            if math.isinf(slope):
+                unreachable = [outside == 0]
+            elif slope > 0:
+                total = total + slope * cp.sum(outside)
+        return [total <= level, *unreachable]
 
     def log_integrand(self, log_p: Array, log_q: Array) -> Array:
         """Return p f(q/p) from the logarithms of two densities.
@@ -110,6 +220,23 @@ class FDivergence(ABC):
             log_ratio > 0, product(np.exp(log_q), per_mass / (1 + excess)), product(np.exp(log_p), per_mass)
         )
 
+    def sum_level(self, level: float) -> float:
+        """Return the level of sum p f(q/p) that is the given level of the divergence."""
+        return level
+
+    def of_sum(self, total: float) -> float:
+        """Return the divergence whose sum p f(q/p) is `total`: the inverse of `sum_level`."""
+        return total
+
+    def sum_slope(self, level: float) -> float:
+        """Return the derivative of `sum_level`."""
+        return 1.0
+
+    def largest_sum(self) -> float:
+        """Return f(0) + lim f(r)/r, the sum p f(q/p) of mutually singular laws; none is larger."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(self.generator(np.array(-1.0))) + self.slope_at_infinity
+
     def value(self, p: Array, q: Array) -> float:
         """Divergence of the output law q from the source law p [nats or dimensionless].
 
@@ -118,39 +245,15 @@ class FDivergence(ABC):
         p, q : arrays of shape (n,)
             Probabilities; inf is returned where q misses mass that the divergence cannot do without.
         """
+        return self.of_sum(self.sum_value(p, q))
+
+    def sum_value(self, p: Array, q: Array) -> float:
+        """Return sum p f(q/p) with f'(inf) for the mass on letters without source probability; shapes (n,)."""
         seen = p > 0
         outside = float(q[~seen].sum())
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             inside = float(p[seen] @ self.generator((q[seen] - p[seen]) / p[seen]))
         return inside + (self.slope_at_infinity * outside if outside > 0 else 0.0)
-
-    def dual_term(self, p: Array, potential: Array, level: float) -> DualTerm:
-        """Lower bound on min {sum potential q : divergence(p, q) <= level}, with its price.
-
-        Parameters
-        ----------
-        p, potential : arrays of shape (n,)
-        level : float
-            Perception level P >= 0; at 0 only q = p remains, at inf every law.
-        """
-        if level == 0:
-            return DualTerm(float(p @ potential), math.inf)
-        if math.isinf(level):
-            return DualTerm(float(potential.min()), 0.0)
-        allowed = potential if math.isfinite(self.slope_at_infinity) else potential[p > 0]
-        if np.ptp(allowed) == 0:
-            return DualTerm(float(allowed.min()), 0.0)
-        return self._dual(p, potential, level)
-
-    def __eq__(self, other: object) -> bool:
-        """Equal when of one kind: a divergence is its formula."""
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-    def __repr__(self) -> str:
-        return f"<perception {self.name}>"
 
 
 def product(weight: Array, factor: Array) -> Array:

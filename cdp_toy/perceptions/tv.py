@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array, eye_array, hstack
 
-from cdp_toy.perceptions.base import DualTerm, FDivergence
+from cdp_toy.perceptions.base import DualTerm, FDivergence, Moves
 from cdp_toy.validation import Array
 
 
@@ -29,6 +30,11 @@ class TotalVariation(FDivergence):
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return |ratio - 1| / 2."""
         return 0.5 * cp.abs(ratio - 1), 0.5
+
+    def moves(self, p: Array) -> Moves:
+        """Mass put on a letter, or taken from one, at 1/2 each."""
+        each = eye_array(len(p), format="csr")
+        return Moves(csr_array(hstack([each, -each])), np.full(2 * len(p), 0.5))
 
     def _dual(self, p: Array, potential: Array, level: float) -> DualTerm:
         lowest = float(potential.min())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -24,15 +24,20 @@ from cdp_toy.certificates import (
 )
 from cdp_toy.costs import PricedCost
 from cdp_toy.edges import Hint, cheap_anchors, without_perception
-from cdp_toy.solvers import interior_point, reference, transport
+from cdp_toy.solvers import interior_point, levels, linear_program, reference, transport
+from cdp_toy.solvers.budget import Budget
+from cdp_toy.solvers.levels import Near, Neighbour
 
-__all__ = ["SOLVERS", "Certified", "SolverName", "certify"]
+__all__ = ["SOLVERS", "Certified", "SolverName", "certify", "chosen"]
 
-SolverName = Literal["auto", "interior_point", "reference"]
+SolverName = Literal["auto", "interior_point", "levels", "linear_program", "reference"]
 SOLVERS: tuple[SolverName, ...] = get_args(SolverName)
 
-#: The interior-point method is asked for this share of a tolerance: the rest is for what repairing its channel costs.
+#: Solvers are asked for this share of a tolerance: the rest is for what repairing their channel costs.
 INNER_SHARE = 0.01
+
+#: Up to this many pairs the cone solvers of the reference are tried where a faster method leaves a gap (12 s each).
+MOST_PAIRS_FOR_REFERENCE = 45_000
 
 #: A hint that overshoots a level by more than this much, or this share of the perception level, is noise: tightening
 #: by it would change the problem. (chi2 = 50 with a letter that wants 5e-8 of mass is overshot by a few per cent.)
@@ -56,6 +61,7 @@ class Certified:
     bound: DualBound
     best: Evaluation | None
     solver: str
+    interrupted: bool = False
 
     @property
     def upper(self) -> float:
@@ -66,15 +72,18 @@ class Certified:
 class _State:
     """Best bound and channel so far, and how far the last hint overshot the levels."""
 
-    def __init__(self, program: Program, anchors: Callable[[], Iterator[Evaluation]] | None) -> None:
-        self.program = program
+    def __init__(self, program: Program, tol: float, near: Callable[[], Near | None]) -> None:
+        self.program, self.tol = program, tol
         self.bound = dual_bound(program, 0.0, np.zeros(program.problem.n_x))
         self.best: Evaluation | None = None
         self.label = "none"
         self.tightening = (0.0, 0.0)
-        self._sources = [lambda: cheap_anchors(program), *([] if anchors is None else [anchors])]
-        self._anchor: Evaluation | None = None
-        self._searched = False
+        self._near = near
+
+    @cached_property
+    def near(self) -> Near | None:
+        """What is known of D_min(P); found out once, and only when needed."""
+        return self._near()
 
     @cached_property
     def unfed(self) -> Evaluation:
@@ -83,83 +92,134 @@ class _State:
         assert joint is not None
         return evaluate(self.program, channel_of(self.program, joint))
 
-    @property
+    @cached_property
     def anchor(self) -> Evaluation | None:
         """First strictly feasible channel on offer; looked for once, and only when needed."""
-        if not self._searched:
-            self._searched = True
-            self._anchor = next((a for source in self._sources for a in source() if a.violation <= 0), None)
-        return self._anchor
+        exactly_p = self.program.max_perception == 0  # where rounding is all the slack there is
+        return next((a for a in self._anchors() if a.violation <= 0 or (exactly_p and a.feasible)), None)
+
+    def fall_back(self) -> None:
+        """Take any feasible channel on offer."""
+        for channel in self._anchors():
+            self._offer(channel, "a feasible channel that no solver improved")
+
+    def _anchors(self) -> Iterator[Evaluation]:
+        yield from cheap_anchors(self.program)
+        if self.near is not None:
+            yield from self.near.anchors()
 
     def gap(self) -> float:
         """Certified gap so far."""
         return math.inf if self.best is None else self.best.objective - self.bound.value
 
-    def take(self, hint: Hint) -> None:
-        """Certify one hint."""
-        bound = dual_bound(self.program, hint.price_distortion, hint.potential)
+    def take(self, hint: Hint, repaired: bool = True) -> None:
+        """Certify one hint; a channel that misses the levels is repaired unless told otherwise."""
+        bound = self._raise(hint.price_distortion, hint.potential)
+        if hint.joint is not None:
+            self._improve(hint, bound, repaired)
+        if self.gap() > self.tol:  # a solver that stopped early may have had better prices on its way
+            for price, potential in hint.trail:
+                self._raise(price, potential)
+
+    def _raise(self, price: float, potential: np.ndarray) -> DualBound:
+        bound = dual_bound(self.program, price, potential)
         self.bound = max(self.bound, bound, key=lambda b: b.value)
-        if hint.joint is None:
+        return bound
+
+    def _improve(self, hint: Hint, bound: DualBound, repaired: bool) -> None:
+        """Candidates for a better channel, the cheapest to make first, until the gap is closed."""
+        assert hint.joint is not None
+        program = self.program
+        found = evaluate(program, channel_of(program, hint.joint))
+        self._offer(found, hint.solver)
+        if self.gap() <= self.tol or not repaired:
             return
-        found = evaluate(self.program, channel_of(self.program, hint.joint))
-        candidates = [found]
+        nourished = fed(program, found, bound) if found.violation > 0 else found
+        # what a feasible-perception version still overshoots is what the next hint should leave room for
+        over = (nourished.distortion - program.max_distortion, found.perception - program.max_perception)
+        most = (LARGEST_TIGHTENING, max(LARGEST_TIGHTENING, LARGEST_SHARE * program.max_perception))
+        small = [1.5 * v if 0 < v <= m else 0.0 for v, m in zip(over, most, strict=True)]
+        self.tightening = (small[0], small[1])
+        self._offer(nourished, hint.solver)
+        if self.gap() <= self.tol:
+            return
+        candidates = [found] if nourished is found else [found, nourished]
         if self.bound.law is not None:
             # where perception asks for next to no mass, the rows' own choice, fed by the law that the best prices ask
             # for, is better than what a cone solver leaves in the last digits
-            candidates.insert(0, fed(self.program, self.unfed, self.bound))
-        if found.violation > 0:
-            candidates.append(fed(self.program, found, bound))
-        # what a feasible-perception version still overshoots is what the next hint should leave room for
-        over = (
-            candidates[-1].distortion - self.program.max_distortion,
-            found.perception - self.program.max_perception,
-        )
-        most = (LARGEST_TIGHTENING, max(LARGEST_TIGHTENING, LARGEST_SHARE * self.program.max_perception))
-        small = [1.5 * v if 0 < v <= m else 0.0 for v, m in zip(over, most, strict=True)]
-        self.tightening = (small[0], small[1])
-        if found.violation > 0 and self.anchor is not None:
-            candidates = [mixed_to_feasible(self.program, c, self.anchor) for c in candidates]
+            candidates.append(fed(program, self.unfed, self.bound))
         for candidate in candidates:
-            if candidate.feasible and (self.best is None or candidate.objective < self.best.objective):
-                self.best, self.label = candidate, hint.solver
+            pulled = candidate
+            if candidate.violation > 0 and self.anchor is not None:
+                pulled = mixed_to_feasible(program, candidate, self.anchor)
+            self._offer(pulled, hint.solver)
+
+    def _offer(self, candidate: Evaluation, solver: str) -> None:
+        if candidate.feasible and (self.best is None or candidate.objective < self.best.objective):
+            self.best, self.label = candidate, solver
+
+
+def chosen(program: Program) -> str:
+    """Name of the method that "auto" begins with."""
+    if math.isinf(program.max_perception):
+        return "closed form"
+    if program.max_perception == 0:
+        return "linear_program"
+    if interior_point.suits(program):
+        n_y, n_x = program.problem.shape
+        return "interior_point" if n_y * n_x <= levels.FULL else "levels"
+    return "linear_program" if program.problem.perception.polyhedral else "reference"
 
 
 def certify(
     program: Program,
     tol: float,
-    anchors: Callable[[], Iterator[Evaluation]] | None = None,
-    hints: Sequence[Hint] = (),
+    near: Callable[[], Near | None] = lambda: None,
+    warm: tuple[Hint, Neighbour] | None = None,
     solver: SolverName = "auto",
+    budget: Budget | None = None,
 ) -> Certified:
     """Bracket the optimum of a program.
 
-    Hints are tried in the order: those given, the closed form without the perception level, and then the structural
-    case (P = 0 or inf), or the interior-point method where it applies, or the reference chain followed by a search over
-    prices. "auto" goes on to the reference chain where the interior-point method leaves a gap.
+    Hints are tried in the order: a neighbour's answer and what follows from its prices, the closed form without the
+    perception level, the method that was asked for or `chosen`, and, with "auto", what else may close a gap: all pairs,
+    the reference chain, a search over prices.
 
     Parameters
     ----------
     program : Program
     tol : float
         Absolute gap at which to stop asking for hints.
-    anchors : callable, optional
-        More feasible channels, asked for only when a hint needs to be pulled inside and nothing cheap will do.
-    hints : sequence of Hint
-        Proposals to try before any solver runs, such as a neighbour's answer.
-    solver : "auto", "interior_point" or "reference"
+    near : callable, optional
+        Finds out about D_min(P), asked only when needed.
+    warm : (Hint, Neighbour), optional
+        A neighbour's answer as it is, and as a start for the interior point.
+    solver : SolverName
+    budget : Budget, optional
     """
-    state = _State(program, anchors)
-    for hint in _hints(program, hints, state, tol, solver):
-        state.take(hint)
-        if state.gap() <= tol:
-            break
-    if state.best is None and state.anchor is not None:
-        state.best, state.label = state.anchor, "a feasible channel that no solver improved"
-    return Certified(state.bound, state.best, state.label)
+    budget = Budget() if budget is None else budget
+    state = _State(program, tol, near)
+    try:
+        for hint in _hints(program, warm, state, solver, budget):
+            state.take(hint, repaired=warm is None or hint is not warm[0])
+            if state.gap() <= tol or budget.spent:
+                break
+        if state.best is None and not budget.interrupted:
+            state.fall_back()
+    except KeyboardInterrupt:
+        budget.interrupted = True
+    return Certified(state.bound, state.best, state.label, budget.interrupted)
 
 
-def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float, solver: SolverName) -> Iterator[Hint]:
-    yield from given
+def _hints(
+    program: Program, warm: tuple[Hint, Neighbour] | None, state: _State, solver: SolverName, budget: Budget
+) -> Iterator[Hint]:
+    smooth = interior_point.suits(program)
+    goal = INNER_SHARE * state.tol
+    if warm is not None:
+        yield warm[0]
+        if smooth and solver in ("auto", "levels") and warm[1].price_perception > 0:
+            yield from _some(levels.from_neighbour(program, goal, warm[1], budget, state))
     # where the perception level hardly binds this is nearly the answer, and cone solvers are at their worst
     yield without_perception(program)
     if math.isinf(program.max_perception):
@@ -168,26 +228,35 @@ def _hints(program: Program, given: Sequence[Hint], state: _State, tol: float, s
         yield without_perception(
             dataclasses.replace(program, max_distortion=program.max_distortion - state.tightening[0])
         )
+    method = chosen(program) if solver == "auto" else solver
+    if method == "levels" and program.max_perception > 0:
+        yield from _some(levels.hint(program, goal, budget, state))
+    _ = state.anchor  # a D below D_min(P) is found out before anything slower runs
     if program.max_perception == 0:
-        yield transport.hint(program)
+        yield transport.hint(program, budget)
         return
-    if solver != "reference" and interior_point.suits(program):
-        hint = interior_point.hint(program, INNER_SHARE * tol)
-        if hint is not None:
-            yield hint
-    if solver == "interior_point":
+    if method == "interior_point" or (solver == "auto" and smooth and interior_point.fits(program)):
+        yield from _some(interior_point.hint(program, goal, budget))
+    if method == "linear_program":
+        yield linear_program.hint(program, budget=budget)
+    if solver not in ("auto", "reference"):
+        return
+    if solver == "auto" and program.problem.n_y * program.problem.n_x > MOST_PAIRS_FOR_REFERENCE:
         return
     for setting in reference.settings_for(program):
-        hint = reference.hint(program, setting, state.tightening)
-        if hint is not None:
-            yield hint
+        yield from _some(reference.hint(program, setting, state.tightening, budget))
     if math.isfinite(program.max_distortion):
-        yield from _price_search(program, state.bound.price_distortion, tol, solver)
+        yield from _price_search(program, state, solver, budget)
     if program.max_perception < TINY_PERCEPTION:  # the source law itself is feasible, and an LP finds it
-        yield transport.hint(dataclasses.replace(program, max_perception=0.0))
+        yield transport.hint(dataclasses.replace(program, max_perception=0.0), budget)
 
 
-def _price_search(program: Program, start: float, tol: float, solver: SolverName) -> Iterator[Hint]:
+def _some(hint: Hint | None) -> Iterator[Hint]:
+    if hint is not None:
+        yield hint
+
+
+def _price_search(program: Program, state: _State, solver: SolverName, budget: Budget) -> Iterator[Hint]:
     """Replace the distortion level by its price: min E[objective + lam distortion] is what cone solvers do best.
 
     Each price gives a bound and a channel; the distortion of the channel falls as the price rises. Two prices whose
@@ -196,11 +265,11 @@ def _price_search(program: Program, start: float, tol: float, solver: SolverName
     problem = program.problem
     low: tuple[float, float, csr_array] | None = None  # price, excess distortion > 0, joint law
     high: tuple[float, float, csr_array] | None = None  # excess <= 0
-    price = max(start, 1e-4 / program.distortion_scale)
+    price = max(state.bound.price_distortion, 1e-4 / program.distortion_scale)
     for _ in range(MOST_PRICES):
         cost = PricedCost(program.objective, problem.distortion_cost, price)
         inner = dataclasses.replace(program, objective=cost, max_distortion=math.inf)
-        certified = certify(inner, tol / 4, solver=solver)
+        certified = certify(inner, state.tol / 4, solver=solver, budget=budget)
         if certified.best is None:
             return
         joint = csr_array(diags_array(problem.p_y) @ certified.best.channel)

@@ -17,21 +17,26 @@ is returned is a hint; `certificates` proves what it is worth.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Program
 from cdp_toy.edges import Hint
+from cdp_toy.errors import MemoryRefusedError
+from cdp_toy.perceptions import FDivergence
+from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.newton import Data, State, System, residuals, step_lengths
 from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Indices, refuse_if_too_large
 
-__all__ = ["Answer", "Start", "hint", "solve_on", "suits"]
+__all__ = ["Answer", "Start", "fits", "hint", "solve_on", "suits"]
 
 #: Iterations before giving up: the toy takes 40-90 at n = 51 to 201 from a cold start.
 MOST_ITERATIONS = 200
+#: A merit this much above the best one will not come back: the restricted program is infeasible.
+HOPELESS = 1e6
 #: Share of the way to the boundary that a step goes at most.
 STEP = 0.99
 #: Rows are centred with this power of their mass: twelve toys took 703 iterations, 799 with .75, over 1038 with 1.
@@ -42,6 +47,8 @@ LEVEL_SHARE = 0.1
 LIGHTEST_LETTER = 1e-15
 #: Barrier that the rows start with from nothing, in units of the mean cost.
 COLD_BARRIER = 0.1
+#: Prices start no lower than this, in units of the mean cost.
+LEAST_PRICE = 1e-6
 #: Dense tables that live at once.
 TABLES = 16
 
@@ -63,16 +70,37 @@ class Answer(NamedTuple):
     price_perception: float
     potential: Array  # NaN at letters outside of the support
     merit: float  # complementarity and residuals, in units of the objective
-    iterations: int
+    trail: tuple[tuple[float, Array], ...]  # prices and potentials of every iterate
+
+    def hint(self, solver: str) -> Hint:
+        """What certificates are to prove."""
+        return Hint(self.joint, self.price_distortion, self.potential, solver, self.trail)
 
 
 def suits(program: Program) -> bool:
     """Whether the method applies: a smooth divergence at a finite positive level."""
     perception = program.problem.perception
-    return perception.smooth and 0 < program.max_perception < math.inf
+    if not (isinstance(perception, FDivergence) and perception.smooth):
+        return False
+    return program.max_perception > 0 and perception.sum_level(program.max_perception) < math.inf
 
 
-def hint(program: Program, tol: float = 1e-10) -> Hint | None:
+def fits(program: Program) -> bool:
+    """Whether the tables of all pairs fit in memory."""
+    try:
+        _refuse_if_too_large(program)
+    except MemoryRefusedError:
+        return False
+    return True
+
+
+def _refuse_if_too_large(program: Program) -> None:
+    n_y, n_x = program.problem.shape
+    what = f"the interior-point method on all of {n_y:,} x {n_x:,} pairs"
+    refuse_if_too_large(8.0 * TABLES * n_y * n_x, what, 'Use solver="auto" or "levels", or a smaller n.')
+
+
+def hint(program: Program, tol: float, budget: Budget) -> Hint | None:
     """Solve a program on all of its pairs to a complementarity gap of about `tol`.
 
     Parameters
@@ -81,32 +109,21 @@ def hint(program: Program, tol: float = 1e-10) -> Hint | None:
         One that the method `suits`.
     tol : float
         Gap at which to stop, in units of the objective.
+    budget : Budget
 
     Returns
     -------
     Hint or None
         None when the iteration broke down without a usable point.
     """
-    problem = program.problem
-    refuse_if_too_large(
-        8.0 * TABLES * problem.n_y * problem.n_x,
-        f"the interior-point method on {problem.n_y:,} x {problem.n_x:,} letters",
-        "Use a smaller n.",
-    )
+    _refuse_if_too_large(program)
     rows, columns = np.nonzero(program.support())
-    answer = solve_on(program, rows, columns, tol)
-    if answer is None:
-        return None
-    return Hint(answer.joint, answer.price_distortion, answer.potential, "interior point")
+    answer = solve_on(program, rows, columns, tol, budget)
+    return None if answer is None else answer.hint("interior point")
 
 
 def solve_on(
-    program: Program,
-    rows: Indices,
-    columns: Indices,
-    tol: float,
-    start: Start | None = None,
-    most_iterations: int = MOST_ITERATIONS,
+    program: Program, rows: Indices, columns: Indices, tol: float, budget: Budget, start: Start | None = None
 ) -> Answer | None:
     """Solve a program restricted to some of its allowed pairs, given in row-major order.
 
@@ -117,11 +134,11 @@ def solve_on(
         At least one pair for every observation with mass.
     tol : float
         Gap at which to stop, in units of the objective.
+    budget : Budget
     start : Start, optional
         Prices and potential of a neighbour; from scratch without.
-    most_iterations : int
     """
-    problem = program.problem
+    problem, divergence = program.problem, cast(FDivergence, program.problem.perception)
     seen = problem.p_y > 0
     if not seen.all():
         rows, columns = rows[seen[rows]], columns[seen[rows]]
@@ -152,9 +169,9 @@ def solve_on(
         cost / unit,
         distortion,
         limit,
-        program.max_perception,
+        divergence.sum_level(program.max_perception),
         weight / weight.sum(),
-        problem.perception,
+        divergence,
     )
     with np.errstate(all="ignore"):  # a breakdown shows in the numbers, and those are looked at
         first = (
@@ -168,67 +185,72 @@ def solve_on(
                 start.barrier,
             )
         )
-        state, merit, iterations = _solve(data, first, tol / unit, most_iterations)
+        state, merit, trail = _solve(data, first, tol / unit, budget)
     if state is None:
         return None
-    potential = np.full(problem.n_x, np.nan)
-    potential[used_columns] = unit * state.v
+
+    def outside(v: Array) -> Array:
+        potential = np.full(problem.n_x, np.nan)
+        potential[used_columns] = unit * v
+        return potential
+
+    price = unit / distortion_unit
     return Answer(
         csr_array((state.x, (rows, columns)), shape=problem.shape),
-        unit / distortion_unit * float(state.lam),
+        price * float(state.lam),
         unit * float(state.kap),
-        potential,
+        outside(state.v),
         unit * merit,
-        iterations,
+        tuple((price * float(lam), outside(v)) for lam, v in trail),
     )
 
 
-def _solve(data: Data, state: State, tol: float, most_iterations: int) -> tuple[State | None, float, int]:
-    """Iterate to complementarity `tol`; the best state met (None when there is none), its merit, iterations."""
-    best, best_merit = None, math.inf
-    for count in range(most_iterations):
-        missed = residuals(data, state)
-        merit = state.gap() + missed.size(state)
-        if DEBUG:
-            print(
-                f"{count:3d} merit {merit:.2e} gap {state.gap():.2e} rows {abs(missed.rows).sum():.1e} col {abs(missed.columns).sum():.1e} dual {float(state.x @ np.abs(missed.dual)):.1e} pot {float(state.q @ np.abs(missed.potential)):.1e} D {missed.distortion:.1e} P {missed.perception:.1e} lam {state.lam:.3g} kap {state.kap:.3g}",
-                step_lengths_seen,
-            )
-        if not math.isfinite(merit):
-            break
-        if merit < best_merit:
-            best, best_merit = state, merit
-        if merit <= tol:
-            break
-        system = System(data, state, missed)
-        if system.solve is None:
-            break
-        gap = state.gap()
-        affine = system.step(-state.x * state.z, -state.lam * state.s, -state.kap * state.t)
-        primal, dual = step_lengths(data, state, affine, 1.0)
-        sigma = min(max((state.moved(affine, primal, dual).gap() / gap) ** 3, (1 - min(primal, dual)) ** 3, 1e-4), 1.0)
-        target = sigma * gap
-        pairs = (1 - 2 * LEVEL_SHARE) * target * data.weight
-        step = system.step(
-            pairs - state.x * state.z - affine.x * affine.z,
-            LEVEL_SHARE * target - state.lam * state.s - affine.lam * affine.s,
-            LEVEL_SHARE * target - state.kap * state.t - affine.kap * affine.t,
-        )
-        lengths = step_lengths(data, state, step, STEP)
-        step_lengths_seen[:] = [sigma, *lengths]
-        state = state.moved(step, *lengths)
-    return best, best_merit, count
+def _solve(
+    data: Data, state: State, tol: float, budget: Budget
+) -> tuple[State | None, float, list[tuple[float, Array]]]:
+    """Iterate to complementarity `tol`; the best state met (None when there is none), its merit, all prices met."""
+    best, best_merit, trail = None, math.inf, []
+    try:
+        for _ in range(MOST_ITERATIONS):
+            missed = residuals(data, state)
+            merit = state.gap() + missed.size(state)
+            if not math.isfinite(merit):
+                break
+            trail.append((state.lam, state.v))
+            if merit < best_merit:
+                best, best_merit = state, merit
+            if merit <= tol or merit > HOPELESS * best_merit or not budget.step():
+                break
+            system = System(data, state, missed)
+            if system.solve is None:
+                break
+            state = _next(data, state, system)
+    except KeyboardInterrupt:  # what is found by now is kept
+        budget.interrupted = True
+    return best, best_merit, trail
 
 
-DEBUG = False
-step_lengths_seen = [0, 0, 0]
+def _next(data: Data, state: State, system: System) -> State:
+    """Predictor and corrector, with step lengths of their own for what is primal and what is dual."""
+    gap = state.gap()
+    affine = system.step(-state.x * state.z, -state.lam * state.s, -state.kap * state.t)
+    primal, dual = step_lengths(data, state, affine, 1.0)
+    sigma = min(max((state.moved(affine, primal, dual).gap() / gap) ** 3, (1 - min(primal, dual)) ** 3, 1e-4), 1.0)
+    target = sigma * gap
+    pairs = (1 - 2 * LEVEL_SHARE) * target * data.weight
+    step = system.step(
+        pairs - state.x * state.z - affine.x * affine.z,
+        LEVEL_SHARE * target - state.lam * state.s - affine.lam * affine.s,
+        LEVEL_SHARE * target - state.kap * state.t - affine.kap * affine.t,
+    )
+    return state.moved(step, *step_lengths(data, state, step, STEP))
 
 
 def _start(data: Data, lam: float, kap: float, v: Array, barrier: float) -> State:
     """Row-wise barrier solutions at given prices and potential: sum_j tau w_i/(c_ij - u_i) = p_Y_i."""
     support = data.support
-    if data.distortion is None:
-        lam = 0.0
+    # a price of zero never leaves it
+    kap, lam = max(kap, LEAST_PRICE), 0.0 if data.distortion is None else max(lam, LEAST_PRICE)
     c = data.cost - v[support.columns]
     if data.distortion is not None:
         c += lam * data.distortion

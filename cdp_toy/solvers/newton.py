@@ -48,7 +48,7 @@ class Data:
         return last if math.isfinite(last) else 0.0
 
     def value(self, q: Array) -> float:
-        """Divergence of q, of any mass."""
+        """Sum p f(q/p), of a q of any mass."""
         p, seen = self.p_x, self.seen
         inside = float(p[seen] @ self.divergence.generator((q[seen] - p[seen]) / p[seen]))
         return inside + self._last_slope * float(q[~seen].sum())
@@ -129,7 +129,7 @@ class System:
     def __init__(self, data: Data, state: State, residual: Residuals) -> None:
         self.data, self.state, self.residual = data, state, residual
         self.theta = state.x / state.z
-        self.row_theta = data.support.row_sums(self.theta)
+        self.row_theta, self.column_theta = data.support.row_sums(self.theta), data.support.column_sums(self.theta)
         self.secant = data.secant(state.q, state.v, state.kap, residual.potential)
         self.slope = data.slope(state.q)
         self.solve = data.normal.solver(self.theta, self.row_theta, self._extra)
@@ -176,16 +176,26 @@ class System:
         rho = pairs / state.z - self.theta * residual.dual
         open_rows = residual.rows - support.row_sums(rho)
         right = residual.columns - support.column_sums(rho) - self._to_columns(open_rows / self.row_theta)
-        missed = residual.potential
-        dv = self.solve(right + secant * missed)
+        dv = self.solve(right + secant * residual.potential)
         du = (open_rows - self._to_rows(dv)) / self.row_theta
 
-        def change_q(dv: Array, dkap: float, missed: Array | float) -> Array:
-            return -secant * (dv + slope * dkap - missed)
+        columns = support.column_sums(rho) - residual.columns
+
+        def change_q(
+            dv: Array, du: Array, dlam: float, dkap: float, missed: Array | float, open_q: Array | float
+        ) -> Array:
+            asked = -secant * (dv + slope * dkap - missed)
+            if data.seen.all():
+                return asked
+            # behind the infinite secant of a letter without source mass only the columns tell how q changes
+            followed = open_q + self._to_columns(du) + self.column_theta * dv
+            if d is not None:
+                followed = followed - self.column_d * dlam
+            return np.where(data.seen, asked, followed)
 
         perception = [
-            float(slope @ change_q(dv, 0.0, missed)),
-            float(slope @ change_q(self.dv_kap, 1.0, 0.0)),
+            float(slope @ change_q(dv, du, 0.0, 0.0, residual.potential, columns)),
+            float(slope @ change_q(self.dv_kap, self.du_kap, 0.0, 1.0, 0.0, 0.0)),
         ]
         dlam = dkap = 0.0
         if d is None:
@@ -195,7 +205,7 @@ class System:
             def spent(du: Array, dv: Array) -> float:
                 return float(self.row_d @ du + self.column_d @ dv)
 
-            cross = float(slope @ change_q(self.dv_lam, 0.0, 0.0))
+            cross = float(slope @ change_q(self.dv_lam, self.du_lam, 1.0, 0.0, 0.0, 0.0))
             own = spent(self.du_lam, self.dv_lam) - float(self.theta_d @ d)
             matrix = [
                 [own - state.s / state.lam, spent(self.du_kap, self.dv_kap)],
@@ -214,7 +224,8 @@ class System:
         dx = (pairs - state.x * dz) / state.z
         ds = 0.0 if d is None else (level_d - state.s * dlam) / state.lam
         dt = (level_p - state.t * dkap) / state.kap
-        return State(dx, dz, du, dv, change_q(dv, dkap, missed), dlam, dkap, ds, dt)
+        dq = change_q(dv, du, dlam, dkap, residual.potential, columns)
+        return State(dx, dz, du, dv, dq, dlam, dkap, ds, dt)
 
 
 def step_lengths(data: Data, state: State, step: State, share: float) -> tuple[float, float]:

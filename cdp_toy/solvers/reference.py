@@ -1,4 +1,4 @@
-"""Reference solver through CVXPY: plain, slow, for every divergence of the catalogue. The only importer of cvxpy.
+"""Reference solver through CVXPY: plain, slow, for every perception of the catalogue. The only importer of cvxpy.
 
 The joint law p_Y W is the variable, and perception is written in the ratio r = q/p_X. Interior-point codes stall on the
 masses of 1e-8 in the tails, each scaling at different points; so a chain of scalings and step lengths is offered, and
@@ -7,12 +7,8 @@ whoever calls certifies every answer and stops at the first that is good enough.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import sys
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +17,7 @@ from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Program, dual_bound
 from cdp_toy.edges import Hint
+from cdp_toy.solvers.budget import Budget
 from cdp_toy.validation import Array, refuse_if_too_large
 
 #: Letters below this are treated as having no source mass: a hint only, and cone solvers cannot see them anyway.
@@ -45,14 +42,17 @@ class Setting:
         """Name shown in a solution."""
         return f"reference ({self.solver.title()})"
 
-    def options(self) -> dict[str, Any]:
-        """Options of the cone solver."""
+    def options(self, budget: Budget) -> dict[str, Any]:
+        """Options of the cone solver, within what is left of a budget."""
+        seconds = budget.seconds_left
         if self.solver == "CLARABEL":
             tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-11)
-            return {**tight, "max_step_fraction": self.step, "max_iter": 300}
-        if self.solver == "SCS":
-            return {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 20_000}
-        return {}
+            limits: dict[str, float] = {"max_iter": int(min(300, budget.iterations_left))}
+            limits |= {"time_limit": seconds} if math.isfinite(seconds) else {}
+            return {**tight, **limits, "max_step_fraction": self.step}
+        limits = {"max_iters": int(min(20_000, budget.iterations_left))}
+        limits |= {"time_limit_secs": seconds} if math.isfinite(seconds) else {}
+        return {**limits, "eps_abs": 1e-9, "eps_rel": 1e-9}
 
 
 #: No single link is good everywhere: on the paper's toy at n = 101 a link that certifies 1e-9 at one point gives up at
@@ -61,13 +61,17 @@ CHAIN = (Setting("CLARABEL", 0.3), Setting("CLARABEL", 0.0, 0.9), Setting("CLARA
 
 
 def settings_for(program: Program) -> tuple[Setting, ...]:
-    """Chain for a program: an LP solver first where the divergence is polyhedral, SCS last where it is affordable."""
-    first = (Setting("HIGHS", 0.3),) if program.problem.perception.polyhedral else ()
+    """Chain for a program, with SCS last where it is affordable."""
     last = (Setting("SCS", 0.3),) if program.problem.n_y * program.problem.n_x <= 1000 else ()
-    return first + CHAIN + last
+    return CHAIN + last
 
 
-def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (0.0, 0.0)) -> Hint | None:
+def hint(
+    program: Program,
+    setting: Setting,
+    tightening: tuple[float, float] = (0.0, 0.0),
+    budget: Budget | None = None,
+) -> Hint | None:
     """Run one link of the chain.
 
     Parameters
@@ -77,6 +81,7 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     setting : Setting
     tightening : (distortion, perception)
         How much to tighten the levels by, so that what the solver overshoots lands inside.
+    budget : Budget, optional
 
     Returns
     -------
@@ -107,19 +112,14 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     x = cp.Variable(len(rows), nonneg=True)
     ratio = cp.Variable(int(inside.sum()))
     outside = cp.Variable(int((~inside).sum()), nonneg=True) if not inside.all() else None
-    divergence, slope = problem.perception.conic(cp, ratio)
-    perception = p_x[inside] @ divergence
     law = cp.multiply((p_x / column_scale)[inside], ratio)
     output = [to_columns[inside] @ x == law]
     if outside is not None:
         output.append(to_columns[~inside] @ x == outside)
-        if math.isinf(slope):
-            output.append(outside == 0)
-        elif slope > 0:
-            perception = perception + slope * cp.sum(outside)
+    level = max(program.max_perception - tightening[1], program.max_perception / 2)
     constraints = [
         to_rows @ x == p_y / row_scale,
-        perception <= max(program.max_perception - tightening[1], program.max_perception / 2),
+        *problem.perception.conic_constraints(cp, p_x, inside, ratio, outside, level),
         *output,
     ]
     distortion = problem.distortion_cost.entries(keep[rows], columns)
@@ -134,11 +134,9 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     unit = _unit((cost - least[rows]).max())
     model = cp.Problem(cp.Minimize(((cost - least[rows]) / unit * weight) @ x), constraints)
     try:
-        with contextlib.ExitStack() as stack, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "solution may be inaccurate": every answer is certified anyway
-            if setting.solver == "HIGHS":
-                stack.enter_context(_unheard())
-            model.solve(solver=setting.solver, **setting.options())
+            model.solve(solver=setting.solver, **setting.options(Budget() if budget is None else budget))
     except (cp.error.SolverError, ArithmeticError, ValueError):
         return None
     if x.value is None or output[0].dual_value is None:
@@ -151,20 +149,6 @@ def hint(program: Program, setting: Setting, tightening: tuple[float, float] = (
     if outside is not None:
         potential[1, ~inside] = unit * np.asarray(output[1].dual_value)
     return Hint(joint, price, _oriented(program, price, potential), setting.label)
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep what compiled solvers print off standard output: HiGHS 1.16 announces itself whatever it is told."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _unit(size: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, cho_solve_banded, cholesky_banded
@@ -31,17 +31,6 @@ class Support:
     columns: Indices
     shape: tuple[int, int]
 
-    @classmethod
-    def of_keys(cls, keys: Indices, shape: tuple[int, int]) -> Support:
-        """Support from sorted distinct keys row * n_columns + column."""
-        rows, columns = np.divmod(keys, shape[1])
-        return cls(rows, columns, shape)
-
-    @classmethod
-    def full(cls, shape: tuple[int, int]) -> Support:
-        """Every pair."""
-        return cls.of_keys(np.arange(shape[0] * shape[1]), shape)
-
     @property
     def size(self) -> int:
         """Number of pairs."""
@@ -62,7 +51,7 @@ class Support:
 
     def column_sums(self, values: Array) -> Array:
         """Sum over the pairs of each column."""
-        return np.bincount(self.columns, weights=values, minlength=self.shape[1])
+        return np.asarray(np.bincount(self.columns, weights=values, minlength=self.shape[1]), dtype=np.float64)
 
 
 class NormalMatrix:
@@ -114,8 +103,9 @@ class NormalMatrix:
         n, order = self.support.shape[1], self._order
         scaled = theta / np.sqrt(row_theta)[self.support.rows]
         off = np.bincount(self._place, weights=scaled[self._first] * scaled[self._second], minlength=len(self._band))
-        laplacian = np.bincount(self._ends[0], weights=off, minlength=n)
-        laplacian += np.bincount(self._ends[1], weights=off, minlength=n)
+        laplacian = np.zeros(n)
+        for ends in self._ends:
+            laplacian += np.bincount(ends, weights=off, minlength=n)
         band = np.zeros((self._width + 1, n))
         band.ravel()[self._band] = -off
         diagonal = (laplacian + extra(laplacian))[order]
@@ -126,12 +116,7 @@ class NormalMatrix:
             except (LinAlgError, ValueError):
                 continue
 
-            def solve(right: Array) -> Array:
-                out = np.empty_like(right)
-                out[order] = cho_solve_banded((factor, True), right[order], check_finite=False)
-                return out
-
-            return solve
+            return partial(_solved, factor, order)
         return None
 
     def _solver_dense(
@@ -152,6 +137,13 @@ class NormalMatrix:
                 continue
             return lambda right: np.asarray(cho_solve(factor, right, check_finite=False))
         return None
+
+
+def _solved(factor: Array, order: Indices, right: Array) -> Array:
+    """Solution with a banded factor of the reordered matrix."""
+    out = np.empty_like(right)
+    out[order] = cho_solve_banded((factor, True), right[order], check_finite=False)
+    return out
 
 
 def _pairs_within_rows(starts: Indices, lengths: Indices) -> tuple[Indices, Indices]:

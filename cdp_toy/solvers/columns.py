@@ -1,0 +1,151 @@
+"""Column generation: the interior-point method on few pairs, all pairs priced, the missing ones added.
+
+An optimal channel uses few pairs: those of small reduced cost c_ij - v_j - u_i. The row minima of c_ij - v_j over all
+pairs tell what a support misses, and they are what the certificate is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from cdp_toy.certificates import Program
+from cdp_toy.costs import SquaredErrorCost
+from cdp_toy.finite import DiscreteProblem
+from cdp_toy.solvers.budget import Budget
+from cdp_toy.solvers.interior_point import Answer, Start, solve_on
+from cdp_toy.validation import Array, Indices
+
+__all__ = ["generate", "heavy_pairs", "mean_cost", "on_line", "pair_keys"]
+
+#: Letters that a row starts with in every class within reach, on the line and elsewhere; observations of a letter.
+#: With 5 on the line restricted programs at n = 1601 turned out infeasible; 10 in the plane took longer than 6.
+LETTERS_ON_LINE, LETTERS_ELSEWHERE, OBSERVATIONS = 8, 6, 4
+#: A class is within reach of a row when its best letter costs this much more, in units of the mean cost.
+CLASS_REACH = 0.1
+#: Pairs with less than this share of both their row and their column hardly matter.
+HEAVY = 1e-3
+#: What a support may miss in the end, in units of the tolerance, which is a hundredth of what is certified.
+MISSING = 30
+#: Rounds of pricing before what is there is taken.
+MOST_ROUNDS = 12
+#: Barrier that rows start with, from the prices of the round before.
+NEIGHBOUR = 1e-4
+#: A restricted program whose answer misses its goal by this factor is taken for infeasible.
+LOST = 1e3
+#: What a support may miss, in units of the mean cost, for its prices to be worth more than those it started from.
+WILD = 0.01
+
+
+def mean_cost(program: Program) -> float:
+    """Expected objective of an output that is independent of the observation: the unit of tolerances here."""
+    return abs(program.objective.mean(program.problem.p_y, program.problem.p_x)) or 1.0
+
+
+def pair_keys(rows: Indices, columns: Indices, n_x: int) -> Indices:
+    """Sorted distinct keys row * n_x + column."""
+    return np.unique(rows.astype(np.int64) * n_x + columns)
+
+
+def heavy_pairs(joint: csr_array, problem: DiscreteProblem) -> Indices:
+    """Keys of the pairs that matter to their row or to their column; a channel counts as well as a joint law."""
+    entries = csr_array(joint).tocoo()
+    rows, columns = entries.coords
+    row = np.bincount(rows, weights=entries.data, minlength=problem.n_y)
+    column = np.bincount(columns, weights=entries.data, minlength=problem.n_x)
+    heavy = entries.data > HEAVY * np.minimum(row[rows], column[columns])
+    return pair_keys(rows[heavy], columns[heavy], problem.n_x)
+
+
+def on_line(problem: DiscreteProblem) -> bool:
+    """Whether letters and observations are ordered, so that a monotone coupling is near any good channel."""
+    cost = problem.distortion_cost
+    return isinstance(cost, SquaredErrorCost) and cost.mean_x.shape[1] == 1
+
+
+def generate(
+    program: Program,
+    start: Start,
+    tol: float,
+    budget: Budget,
+    local: Indices,
+    feasible: Callable[[], Indices],
+    first: float = 0.0,
+) -> Answer | None:
+    """Solve a program from prices.
+
+    Parameters
+    ----------
+    program : Program
+    start : Start
+        Prices and potential for the first support.
+    tol : float
+        Gap at which to stop, in units of the objective.
+    budget : Budget
+    local : integer array
+        Keys of pairs to use from the start.
+    feasible : callable
+        Keys of pairs that carry a feasible channel, asked for when a support turns out to be infeasible.
+    first : float
+        Gap at which the first round stops: pairs that are missing show early.
+    """
+    problem = program.problem
+    count = LETTERS_ON_LINE if on_line(problem) else LETTERS_ELSEWHERE
+    keys = np.union1d(_asked_for(program, start.price_distortion, start.potential, count)[0], local)
+    answer: Answer | None = None
+    goal, rescued = max(tol, first), False
+    for _ in range(MOST_ROUNDS):
+        rows, columns = np.divmod(keys, problem.n_x)
+        found = solve_on(program, rows, columns, goal, budget, start)
+        if budget.spent:
+            return found or answer
+        if (found is None or found.merit > LOST * goal) and not rescued:
+            keys, rescued = np.union1d(keys, feasible()), True
+            continue
+        if found is None:
+            break
+        answer = found
+        asked, least = _asked_for(program, answer.price_distortion, answer.potential, count)
+        missing = _missing(program, answer, rows, columns, least)
+        lost = float(problem.p_y @ missing)
+        if lost <= MISSING * tol and goal <= tol:
+            break
+        extra = np.setdiff1d(asked[(missing > 0.1 * min(goal, lost))[asked // problem.n_x]], keys, assume_unique=True)
+        if goal <= tol and not len(extra):
+            break
+        keys, goal = np.union1d(keys, extra), tol
+        if lost <= WILD * mean_cost(program):
+            start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR)
+    return answer
+
+
+def _missing(program: Program, answer: Answer, rows: Indices, columns: Indices, least: Array) -> Array:
+    """How far every row minimum over the support lies above that over all pairs."""
+    problem = program.problem
+    reduced = program.pricing(answer.price_distortion).cost.entries(rows, columns) - answer.potential[columns]
+    kept = np.full(problem.n_y, np.inf)
+    np.minimum.at(kept, rows, reduced)
+    return np.where(problem.p_y > 0, np.maximum(kept - least, 0.0), 0.0)
+
+
+def _asked_for(program: Program, price: float, potential: Array, count: int) -> tuple[Indices, Array]:
+    """Keys of pairs of small reduced cost, a few for each row and each letter; and the row minima."""
+    problem = program.problem
+    pricing = program.pricing(price)
+    v = np.where(np.isfinite(potential), potential, np.nanmin(potential))
+    classes: Indices = np.zeros(problem.n_x, dtype=np.intp)
+    if program.objective is problem.error_cost:
+        classes = problem.classes
+    values, letters = pricing.nearest(v, classes, count)
+    least = values.min(axis=(1, 2))
+    # letters of another class only where that class is within reach: the others would tie everything to the boundary
+    near = values[:, :, :1] - least[:, None, None] <= CLASS_REACH * mean_cost(program)
+    kept = (letters >= 0) & near
+    rows = np.broadcast_to(np.arange(problem.n_y)[:, None, None], letters.shape)
+    best = pricing.column_minima(np.where(problem.p_y > 0, least, -np.inf), OBSERVATIONS)[1]
+    columns = np.broadcast_to(np.arange(problem.n_x)[:, None], best.shape)
+    some = best >= 0
+    keys = np.concatenate([rows[kept] * problem.n_x + letters[kept], best[some] * problem.n_x + columns[some]])
+    return np.unique(keys), least
