@@ -108,26 +108,34 @@ def generate(
             break
         answer = found
         asked, least = _asked_for(program, answer.price_distortion, answer.potential, count)
-        missing = _missing(program, answer, rows, columns, least)
-        lost = float(problem.p_y @ missing)
+        kept = _row_minima_on(program, answer, keys)
+        lost = float(problem.p_y @ np.maximum(kept - least, 0.0))
         if lost <= MISSING * tol and goal <= tol:
             break
-        extra = np.setdiff1d(asked[(missing > 0.1 * min(goal, lost))[asked // problem.n_x]], keys, assume_unique=True)
+        extra = np.setdiff1d(asked[_reduced(program, answer, asked) < kept[asked // problem.n_x]], keys)
         if goal <= tol and not len(extra):
             break
-        keys, goal = np.union1d(keys, extra), tol
+        keys, goal = (
+            np.union1d(keys, extra),
+            tol if lost <= MISSING * tol or (goal <= middle and not len(extra)) else middle,
+        )
         if lost <= WILD * mean_cost(program):
             start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR)
     return answer
 
 
-def _missing(program: Program, answer: Answer, rows: Indices, columns: Indices, least: Array) -> Array:
-    """How far every row minimum over the support lies above that over all pairs."""
+def _reduced(program: Program, answer: Answer, keys: Indices) -> Array:
+    """c_ij - v_j of some pairs."""
+    rows, columns = np.divmod(keys, program.problem.n_x)
+    return program.pricing(answer.price_distortion).cost.entries(rows, columns) - answer.potential[columns]
+
+
+def _row_minima_on(program: Program, answer: Answer, keys: Indices) -> Array:
+    """Row minima of c_ij - v_j over a support; -inf for observations without mass, which have no say."""
     problem = program.problem
-    reduced = program.pricing(answer.price_distortion).cost.entries(rows, columns) - answer.potential[columns]
     kept = np.full(problem.n_y, np.inf)
-    np.minimum.at(kept, rows, reduced)
-    return np.where(problem.p_y > 0, np.maximum(kept - least, 0.0), 0.0)
+    np.minimum.at(kept, keys // problem.n_x, _reduced(program, answer, keys))
+    return np.where(problem.p_y > 0, kept, -np.inf)
 
 
 def _asked_for(program: Program, price: float, potential: Array, count: int) -> tuple[Indices, Array]:

@@ -26,6 +26,7 @@ from cdp_toy.costs import PricedCost
 from cdp_toy.edges import Hint, cheap_anchors, without_perception
 from cdp_toy.solvers import interior_point, levels, linear_program, reference, transport
 from cdp_toy.solvers.budget import Budget
+from cdp_toy.solvers.columns import mean_cost
 from cdp_toy.solvers.levels import Near, Neighbour
 
 __all__ = ["SOLVERS", "Certified", "SolverName", "certify", "chosen"]
@@ -35,6 +36,9 @@ SOLVERS: tuple[SolverName, ...] = get_args(SolverName)
 
 #: Solvers are asked for this share of a tolerance: the rest is for what repairing their channel costs.
 INNER_SHARE = 0.01
+
+#: ... but for no less than this, in units of the mean cost: the iteration stalls in rounding.
+SMALLEST_GOAL = 2e-11
 
 #: Up to this many pairs the cone solvers of the reference are tried where a faster method leaves a gap (12 s each).
 MOST_PAIRS_FOR_REFERENCE = 45_000
@@ -215,7 +219,7 @@ def _hints(
     program: Program, warm: tuple[Hint, Neighbour] | None, state: _State, solver: SolverName, budget: Budget
 ) -> Iterator[Hint]:
     smooth = interior_point.suits(program)
-    goal = INNER_SHARE * state.tol
+    goal = max(INNER_SHARE * state.tol, SMALLEST_GOAL * mean_cost(program))
     if warm is not None:
         yield warm[0]
         if smooth and solver in ("auto", "levels") and warm[1].price_perception > 0:

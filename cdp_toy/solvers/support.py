@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, cho_solve_banded, cholesky_banded
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
+from scipy.sparse.linalg import splu
 
 from cdp_toy.validation import Array, Indices
 
@@ -21,6 +23,12 @@ RIDGES = (0.0, 1e-14, 1e-12, 1e-10)
 #: Nanoseconds per product gathered, per multiplication of a banded and of a dense factorization, measured on one core
 #: (they decide between two routes to the same matrix, so that only their ratios matter).
 GATHER, BANDED, DENSE = 4.0, 0.3, 0.08
+#: Nanoseconds beyond which a banded factorization loses to sparse elimination: 2304 letters with a width of 275 took
+#: 8.5 ms against 12, of 696 126 ms against 67; 6400 letters with a width of 3242 took 9.3 s against .4.
+WIDEST_BAND = 1e8
+
+#: Solves M x = b for one right side or several columns.
+Solve = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,85 +66,82 @@ class NormalMatrix:
     """M = diag(colsum th) - th' diag(1/rowsum th) th + diag(extra), symmetric and positive definite.
 
     Its pattern follows from the support, so that it is analysed once and factorized often: as a band after reordering
-    where the pairs of each row are few, else as a dense matrix. The diagonal of the first two terms is built as the
-    sum of the off-diagonals, so that nothing cancels.
+    where that is narrow, by sparse elimination where it is not, and as a dense matrix where rows have many pairs. The
+    diagonal of the first two terms is built as the sum of the off-diagonals, so that nothing cancels.
     """
 
     def __init__(self, support: Support) -> None:
         self.support = support
         n_rows, n = support.shape
         lengths = np.diff(np.append(support.starts, support.size))
-        self.banded = False
-        products = float((lengths * (lengths - 1)).sum()) / 2
+        products = GATHER * float((lengths * (lengths - 1)).sum()) / 2
         dense = 0.5 * DENSE * n_rows * float(n) ** 2 + DENSE * float(n) ** 3 / 3 + GATHER * support.size
-        if GATHER * products < dense:
+        self._factor: Callable[[Array, Array], Solve] = self._dense
+        if products < dense:
             self._analyse(lengths)
-            width = self._width
-            self.banded = GATHER * products + BANDED * n * float(width) ** 2 < dense
+            band = BANDED * n * float(self._width) ** 2
+            if products + min(band, WIDEST_BAND) < dense:
+                self._factor = self._banded if band <= WIDEST_BAND else self._sparse
+
+    def solver(self, theta: Array, row_theta: Array, extra: Callable[[Array], Array]) -> Solve | None:
+        """Factorize; `extra` maps the Laplacian's diagonal to what is added to it. None when it cannot be done."""
+        scaled = theta / np.sqrt(row_theta)[self.support.rows]
+        off, laplacian = self._dense_parts(scaled) if self._factor == self._dense else self._sparse_parts(scaled)
+        diagonal = laplacian + extra(laplacian)
+        for ridge in RIDGES:
+            with contextlib.suppress(LinAlgError, ValueError, RuntimeError):
+                return self._factor(off, diagonal * (1 + ridge))
+        return None
 
     def _analyse(self, lengths: Indices) -> None:
-        """List the products th_a th_b of every row, and where in the band each lands."""
+        """List the products th_a th_b of every row, and where in the matrix each lands."""
         support, n = self.support, self.support.shape[1]
-        first, second = _pairs_within_rows(support.starts, lengths)
-        keys = support.columns[first] * np.int64(n) + support.columns[second]
-        distinct, place = np.unique(keys, return_inverse=True)
-        a, b = np.divmod(distinct, n)
+        self._first, self._second = _pairs_within_rows(support.starts, lengths)
+        keys = support.columns[self._first] * np.int64(n) + support.columns[self._second]
+        distinct, self._place = np.unique(keys, return_inverse=True)
+        a, b = self._ends = np.divmod(distinct, n)
         graph = csr_array((np.ones(2 * len(a)), (np.concatenate([a, b]), np.concatenate([b, a]))), shape=(n, n))
-        order = reverse_cuthill_mckee(graph, symmetric_mode=True)
+        self._order = reverse_cuthill_mckee(graph, symmetric_mode=True)
         rank = np.empty(n, dtype=np.intp)
-        rank[order] = np.arange(n)
+        rank[self._order] = np.arange(n)
         low, high = np.minimum(rank[a], rank[b]), np.maximum(rank[a], rank[b])
-        self._order, self._first, self._second = order, first, second
-        self._place, self._ends = place, (a, b)
         self._width = int((high - low).max(initial=0))
         self._band = (high - low) * np.int64(n) + low  # lower band storage: entry (i, j) at [i - j, j]
 
-    def solver(
-        self, theta: Array, row_theta: Array, extra: Callable[[Array], Array]
-    ) -> Callable[[Array], Array] | None:
-        """Factorize; `extra` maps the Laplacian's diagonal to what is added to it. None when it cannot be done."""
-        return (self._solver_banded if self.banded else self._solver_dense)(theta, row_theta, extra)
-
-    def _solver_banded(
-        self, theta: Array, row_theta: Array, extra: Callable[[Array], Array]
-    ) -> Callable[[Array], Array] | None:
-        n, order = self.support.shape[1], self._order
-        scaled = theta / np.sqrt(row_theta)[self.support.rows]
+    def _sparse_parts(self, scaled: Array) -> tuple[Array, Array]:
         off = np.bincount(self._place, weights=scaled[self._first] * scaled[self._second], minlength=len(self._band))
-        laplacian = np.zeros(n)
+        laplacian = np.zeros(self.support.shape[1])
         for ends in self._ends:
-            laplacian += np.bincount(ends, weights=off, minlength=n)
-        band = np.zeros((self._width + 1, n))
-        band.ravel()[self._band] = -off
-        diagonal = (laplacian + extra(laplacian))[order]
-        for ridge in RIDGES:
-            band[0] = diagonal * (1 + ridge)
-            try:
-                factor = cholesky_banded(band, lower=True, check_finite=False)
-            except (LinAlgError, ValueError):
-                continue
+            laplacian += np.bincount(ends, weights=off, minlength=len(laplacian))
+        return np.asarray(off, dtype=np.float64), laplacian
 
-            return partial(_solved, factor, order)
-        return None
-
-    def _solver_dense(
-        self, theta: Array, row_theta: Array, extra: Callable[[Array], Array]
-    ) -> Callable[[Array], Array] | None:
+    def _dense_parts(self, scaled: Array) -> tuple[Array, Array]:
         support = self.support
-        scaled = np.zeros(support.shape)
-        scaled[support.rows, support.columns] = theta / np.sqrt(row_theta)[support.rows]
-        matrix = -(scaled.T @ scaled)
+        table = np.zeros(support.shape)
+        table[support.rows, support.columns] = scaled
+        matrix = table.T @ table
         np.fill_diagonal(matrix, 0.0)
-        laplacian = -matrix.sum(axis=1)
-        diagonal = laplacian + extra(laplacian)
-        for ridge in RIDGES:
-            np.fill_diagonal(matrix, diagonal * (1 + ridge))
-            try:
-                factor = cho_factor(matrix, check_finite=False)
-            except (LinAlgError, ValueError):
-                continue
-            return lambda right: np.asarray(cho_solve(factor, right, check_finite=False))
-        return None
+        return matrix, matrix.sum(axis=1)
+
+    def _banded(self, off: Array, diagonal: Array) -> Solve:
+        band = np.zeros((self._width + 1, len(diagonal)))
+        band.ravel()[self._band] = -off
+        band[0] = diagonal[self._order]
+        return partial(_solved, cholesky_banded(band, lower=True, check_finite=False), self._order)
+
+    def _sparse(self, off: Array, diagonal: Array) -> Solve:
+        a, b = self._ends
+        here = np.arange(len(diagonal))
+        place = (np.concatenate([a, b, here]), np.concatenate([b, a, here]))
+        matrix = csc_array((np.concatenate([-off, -off, diagonal]), place), shape=(len(here), len(here)))
+        factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        return lambda right: np.asarray(factor.solve(right))
+
+    def _dense(self, off: Array, diagonal: Array) -> Solve:
+        matrix = -off
+        np.fill_diagonal(matrix, diagonal)
+        factor = cho_factor(matrix, check_finite=False)
+        return lambda right: np.asarray(cho_solve(factor, right, check_finite=False))
 
 
 def _solved(factor: Array, order: Indices, right: Array) -> Array:
