@@ -115,10 +115,7 @@ def generate(
         extra = np.setdiff1d(asked[_reduced(program, answer, asked) < kept[asked // problem.n_x]], keys)
         if goal <= tol and not len(extra):
             break
-        keys, goal = (
-            np.union1d(keys, extra),
-            tol if lost <= MISSING * tol or (goal <= middle and not len(extra)) else middle,
-        )
+        keys, goal = np.union1d(keys, extra), tol
         if lost <= WILD * mean_cost(program):
             start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR)
     return answer
