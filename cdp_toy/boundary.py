@@ -110,6 +110,8 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
 
 def _bracket(program: Program, tol: float, budget: Budget | None = None) -> Bracket:
     certified = certify(program, tol * program.distortion_scale, budget=budget)
+    if certified.interrupted and budget is None:  # with a budget whoever owns it looks
+        raise KeyboardInterrupt
     witness = None if certified.best is None else certified.best.channel
     bound = certified.bound
     return Bracket(

@@ -17,7 +17,7 @@ from cdp_toy.perceptions import CATALOGUE
 from cdp_toy.point import Bracket, Status
 from cdp_toy.solution import Solution
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.solvers.engine import SOLVERS, Certified, SolverName, certify, chosen
+from cdp_toy.solvers.engine import SOLVERS, Certified, SolverName, certify, chosen, refuse_if_too_large
 from cdp_toy.solvers.levels import Near, Neighbour
 from cdp_toy.validation import check_level
 
@@ -93,7 +93,7 @@ def solve(
         When a level is NaN, an option is unknown, the solver cannot do this perception, or `warm_start` belongs to a
         problem of another shape.
     MemoryRefusedError
-        When "interior_point" or "reference" is asked for and the tables of all pairs would not fit.
+        When the tables of all pairs that the method needs would not fit; "levels" needs none.
     TypeError
         For a CDPProblem: discretize it first (or enclose the continuous one).
 
@@ -113,6 +113,7 @@ def solve(
         raise unknown_name("on_infeasible", on_infeasible, ("raise", "return"))
     if not (math.isfinite(tol) and tol > 0):
         raise InputError(f"tol must be a positive number, got {tol}")
+    refuse_if_too_large(program, solver)
     budget = Budget(_checked_limit(max_iter, "max_iter"), _checked_limit(time_limit, "time_limit"))
     if warm_start is not None and not isinstance(warm_start, Solution):
         raise InputError(f"warm_start must be a Solution, got {type(warm_start).__name__}")

@@ -25,20 +25,21 @@ smooth = pytest.mark.parametrize("name", SMOOTH)
 @smooth
 @settings(deadline=None, max_examples=40)
 @given(ratio=st.floats(-6.0, 2.0).map(lambda x: 10.0**x))
-def test_slopes_are_derivatives_and_have_inverses(name: str, ratio: float) -> None:
+def test_descents_fall_as_the_curvature_says_and_have_inverses(name: str, ratio: float) -> None:
     divergence, r = perception_from(name), np.array([ratio])
+    last = divergence.slope_at_infinity if math.isfinite(divergence.slope_at_infinity) else 0.0
     h = 1e-5 * ratio
     ends = np.array([ratio - h - 1, ratio + h - 1])  # the excesses as they are rounded
     below, above = divergence.generator(ends)
     scale = 1 + abs(float(divergence.generator(r - 1)[0])) / ratio
-    assert_allclose(divergence.slope(r), (above - below) / (ends[1] - ends[0]), rtol=1e-6, atol=1e-6 * scale)
-    low, high = (divergence.slope(np.array([ratio + s * h])) for s in (-1, 1))
-    rounded = 2.0**-52 * (1 + np.abs(divergence.slope(r))) / h  # what rounding of the slopes does to the quotient
-    assert_allclose(divergence.curvature(r), (high - low) / (2 * h), rtol=1e-5, atol=float(rounded[0]))
-    # rounding of the slope is worth that much of the ratio divided by the curvature
-    rounding = 4 * 2.0**-52 * (1 + np.abs(divergence.slope(r))) / divergence.curvature(r) + 4 * 2.0**-52 * ratio
-    assert np.all(np.abs(divergence.inverse_slope(divergence.slope(r)) - ratio) <= 2 * rounding)
-    assert float(divergence.slope(r)[0]) <= divergence.slope_at_infinity
+    assert_allclose(last - divergence.descent(r), (above - below) / (ends[1] - ends[0]), rtol=1e-6, atol=1e-6 * scale)
+    low, high = (divergence.descent(np.array([ratio + s * h])) for s in (-1, 1))
+    rounded = 2.0**-52 * float(np.abs(divergence.descent(r))[0]) / h  # what rounding does to the quotient
+    assert_allclose(divergence.curvature(r), (low - high) / (2 * h), rtol=1e-5, atol=4 * rounded)
+    # rounding of the descent is worth that much of the ratio divided by the curvature
+    rounding = 4 * 2.0**-52 * (1 + np.abs(divergence.descent(r))) / divergence.curvature(r) + 8 * 2.0**-52 * ratio
+    assert np.all(np.abs(divergence.ratio_at(divergence.descent(r)) - ratio) <= 2 * rounding)
+    assert float(divergence.descent(r)[0]) >= 0 or not math.isfinite(divergence.slope_at_infinity)
 
 
 def test_only_smooth_divergences_at_positive_levels_suit_it() -> None:

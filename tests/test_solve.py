@@ -519,8 +519,11 @@ def test_grids_beyond_memory_are_refused_before_anything_is_allocated(monkeypatc
     monkeypatch.setattr("cdp_toy.validation.physical_memory", lambda: 4 << 30)
     tracemalloc.start()
     try:
-        with pytest.raises(MemoryRefusedError, match="GiB"):
-            cdp.solve(grid, 0.7, 0.01)
+        for solver in ("interior_point", "reference"):
+            with pytest.raises(MemoryRefusedError, match="GiB"):
+                cdp.solve(grid, 0.7, 0.01, solver=solver)
+        with pytest.raises(MemoryRefusedError, match="linear program with 400,040,001 pairs"):
+            cdp.solve(grid, 0.7, 0.0)
         assert tracemalloc.get_traced_memory()[1] < 200e6
     finally:
         tracemalloc.stop()

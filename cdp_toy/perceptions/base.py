@@ -89,7 +89,7 @@ class Perception(ABC):
     convex = True
     #: the constraint can be written with linear inequalities alone, those of `moves`
     polyhedral = False
-    #: an f-divergence whose `slope`, `curvature` and `inverse_slope` are there, as Newton's method needs them
+    #: an f-divergence whose `descent`, `curvature` and `ratio_at` are there, as Newton's method needs them
     smooth = False
 
     @abstractmethod
@@ -174,16 +174,19 @@ class FDivergence(Perception):
     def generator(self, x: Array) -> Array:
         """Return f(1 + x), written in the excess x = q/p - 1 so that nothing cancels near q = p."""
 
-    def slope(self, ratio: Array) -> Array:
-        """Return f'(ratio)."""
+    def descent(self, ratio: Array) -> Array:
+        """Return f'(inf) - f'(ratio), or -f'(ratio) where f'(inf) is infinite: the potential of a letter per price.
+
+        Written as the difference that it is, so that nothing cancels for large ratios.
+        """
         raise InputError(f"the divergence {self.name} has no smooth generator")
 
     def curvature(self, ratio: Array) -> Array:
         """Return f''(ratio)."""
         raise InputError(f"the divergence {self.name} has no smooth generator")
 
-    def inverse_slope(self, slope: Array) -> Array:
-        """Return the ratio r >= 0 with f'(r) = slope, 0 for slopes below f'(0)."""
+    def ratio_at(self, descent: Array) -> Array:
+        """Return the ratio r >= 0 of a descent, 0 for descents above that of r = 0."""
         raise InputError(f"the divergence {self.name} has no smooth generator")
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:

@@ -26,17 +26,17 @@ class Chi2(FDivergence):
         """Return p^2 / q - 2 p + q."""
         return np.asarray(np.exp(2 * log_p - log_q) - 2 * np.exp(log_p) + np.exp(log_q))
 
-    def slope(self, ratio: Array) -> Array:
-        """Return 1 - 1/r^2."""
-        return np.asarray(1 - ratio**-2.0)
+    def descent(self, ratio: Array) -> Array:
+        """Return 1/r^2."""
+        return np.asarray(ratio**-2.0)
 
     def curvature(self, ratio: Array) -> Array:
         """Return 2/r^3."""
         return np.asarray(2 * ratio**-3.0)
 
-    def inverse_slope(self, slope: Array) -> Array:
-        """Return (1 - slope)^-1/2."""
-        return np.asarray((1 - slope) ** -0.5)
+    def ratio_at(self, descent: Array) -> Array:
+        """Return s^-1/2."""
+        return np.asarray(descent**-0.5)
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return 1/ratio - 1."""

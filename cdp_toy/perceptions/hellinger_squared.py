@@ -25,17 +25,17 @@ class HellingerSquared(FDivergence):
         """Return (sqrt q - sqrt p)^2 / 2."""
         return np.asarray(0.5 * (np.exp(0.5 * log_q) - np.exp(0.5 * log_p)) ** 2)
 
-    def slope(self, ratio: Array) -> Array:
-        """Return (1 - r^-1/2) / 2."""
-        return np.asarray(0.5 * (1 - ratio**-0.5))
+    def descent(self, ratio: Array) -> Array:
+        """Return r^-1/2 / 2."""
+        return np.asarray(0.5 * ratio**-0.5)
 
     def curvature(self, ratio: Array) -> Array:
         """Return r^-3/2 / 4."""
         return np.asarray(0.25 * ratio**-1.5)
 
-    def inverse_slope(self, slope: Array) -> Array:
-        """Return (1 - 2 slope)^-2."""
-        return np.asarray((1 - 2 * slope) ** -2.0)
+    def ratio_at(self, descent: Array) -> Array:
+        """Return 1/(2 s)^2."""
+        return np.asarray((2 * descent) ** -2.0)
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return 1 - sqrt(ratio)."""

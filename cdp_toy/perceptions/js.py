@@ -43,17 +43,17 @@ class JensenShannon(FDivergence):
         change = log_q - log_p
         return -0.5 * (product(np.exp(log_p), _log_mean(change)) + product(np.exp(log_q), _log_mean(-change)))
 
-    def slope(self, ratio: Array) -> Array:
-        """Return log(2r/(1 + r))/2."""
-        return np.asarray(0.5 * (LOG_2 - np.log1p(1 / ratio)))
+    def descent(self, ratio: Array) -> Array:
+        """Return log(1 + 1/r)/2."""
+        return np.asarray(0.5 * np.log1p(1 / ratio))
 
     def curvature(self, ratio: Array) -> Array:
         """Return 1/(2r(1 + r))."""
         return np.asarray(0.5 / (ratio * (1 + ratio)))
 
-    def inverse_slope(self, slope: Array) -> Array:
-        """Return 1/(2 e^(-2 slope) - 1)."""
-        return np.asarray(1 / np.expm1(LOG_2 - 2 * slope))
+    def ratio_at(self, descent: Array) -> Array:
+        """Return 1/(e^(2 s) - 1)."""
+        return np.asarray(1 / np.expm1(2 * descent))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return [r log(2r/(1 + r)) + log(2/(1 + r))]/2."""

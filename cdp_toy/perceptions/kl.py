@@ -27,17 +27,17 @@ class KL(FDivergence):
         """Return p log(p/q) + q - p."""
         return np.exp(log_q) - np.exp(log_p) + product(np.exp(log_p), log_p - log_q)
 
-    def slope(self, ratio: Array) -> Array:
-        """Return 1 - 1/r."""
-        return np.asarray(1 - 1 / ratio)
+    def descent(self, ratio: Array) -> Array:
+        """Return 1/r."""
+        return np.asarray(1 / ratio)
 
     def curvature(self, ratio: Array) -> Array:
         """Return 1/r^2."""
         return np.asarray(ratio**-2.0)
 
-    def inverse_slope(self, slope: Array) -> Array:
-        """Return 1/(1 - slope)."""
-        return np.asarray(1 / (1 - slope))
+    def ratio_at(self, descent: Array) -> Array:
+        """Return 1/s."""
+        return np.asarray(1 / descent)
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return -log(ratio)."""

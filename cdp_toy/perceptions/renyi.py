@@ -67,17 +67,17 @@ class Renyi(FDivergence):
         mixed = np.exp(log_p + power * (log_p - log_q))  # exactly p where q = p
         return np.asarray((mixed - np.exp(log_p)) / power + np.exp(log_q) - np.exp(log_p))
 
-    def slope(self, ratio: Array) -> Array:
-        """Return 1 - r^-a."""
-        return np.asarray(-np.expm1(-self.order * np.log(ratio)))
+    def descent(self, ratio: Array) -> Array:
+        """Return r^-a."""
+        return np.asarray(ratio**-self.order)
 
     def curvature(self, ratio: Array) -> Array:
         """Return a r^(-a-1)."""
         return np.asarray(self.order * ratio ** (-self.order - 1))
 
-    def inverse_slope(self, slope: Array) -> Array:
-        """Return (1 - slope)^(-1/a)."""
-        return np.asarray((1 - slope) ** (-1 / self.order))
+    def ratio_at(self, descent: Array) -> Array:
+        """Return s^(-1/a)."""
+        return np.asarray(descent ** (-1 / self.order))
 
     def sum_level(self, level: float) -> float:
         """Return (e^((a-1) P) - 1)/(a - 1), inf beyond the range of doubles."""

@@ -27,17 +27,17 @@ class ReverseChi2(FDivergence):
         """Return q^2 / p - 2 q + p."""
         return np.asarray(np.exp(2 * log_q - log_p) - 2 * np.exp(log_q) + np.exp(log_p))
 
-    def slope(self, ratio: Array) -> Array:
-        """Return 2 (r - 1)."""
-        return np.asarray(2 * (ratio - 1))
+    def descent(self, ratio: Array) -> Array:
+        """Return 2 (1 - r)."""
+        return np.asarray(2 * (1 - ratio))
 
     def curvature(self, ratio: Array) -> Array:
         """Return 2."""
         return np.asarray(np.full(np.shape(ratio), 2.0))
 
-    def inverse_slope(self, slope: Array) -> Array:
-        """Return 1 + slope/2, at least 0."""
-        return np.asarray(np.maximum(1 + slope / 2, 0.0))
+    def ratio_at(self, descent: Array) -> Array:
+        """Return 1 - s/2, at least 0."""
+        return np.asarray(np.maximum(1 - descent / 2, 0.0))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return (ratio - 1)^2."""

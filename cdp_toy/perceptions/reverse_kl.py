@@ -28,17 +28,17 @@ class ReverseKL(FDivergence):
         """Return q log(q/p) + p - q."""
         return np.exp(log_p) - np.exp(log_q) + product(np.exp(log_q), log_q - log_p)
 
-    def slope(self, ratio: Array) -> Array:
-        """Return log r."""
-        return np.asarray(np.log(ratio))
+    def descent(self, ratio: Array) -> Array:
+        """Return -log r."""
+        return np.asarray(-np.log(ratio))
 
     def curvature(self, ratio: Array) -> Array:
         """Return 1/r."""
         return np.asarray(1 / ratio)
 
-    def inverse_slope(self, slope: Array) -> Array:
-        """Return exp(slope)."""
-        return np.asarray(np.exp(slope))
+    def ratio_at(self, descent: Array) -> Array:
+        """Return e^-s."""
+        return np.asarray(np.exp(-descent))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return ratio log(ratio)."""

@@ -29,7 +29,7 @@ from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.columns import mean_cost
 from cdp_toy.solvers.levels import Near, Neighbour
 
-__all__ = ["SOLVERS", "Certified", "SolverName", "certify", "chosen"]
+__all__ = ["SOLVERS", "Certified", "SolverName", "certify", "chosen", "refuse_if_too_large"]
 
 SolverName = Literal["auto", "interior_point", "levels", "linear_program", "reference"]
 SOLVERS: tuple[SolverName, ...] = get_args(SolverName)
@@ -135,7 +135,8 @@ class _State:
         assert hint.joint is not None
         program = self.program
         found = evaluate(program, channel_of(program, hint.joint))
-        self._offer(found, hint.solver)
+        if found.violation <= 0 or not repaired:
+            self._offer(found, hint.solver)
         if self.gap() <= self.tol or not repaired:
             return
         nourished = fed(program, found, bound) if found.violation > 0 else found
@@ -144,7 +145,8 @@ class _State:
         most = (LARGEST_TIGHTENING, max(LARGEST_TIGHTENING, LARGEST_SHARE * program.max_perception))
         small = [1.5 * v if 0 < v <= m else 0.0 for v, m in zip(over, most, strict=True)]
         self.tightening = (small[0], small[1])
-        self._offer(nourished, hint.solver)
+        if nourished.violation <= 0:
+            self._offer(nourished, hint.solver)
         if self.gap() <= self.tol:
             return
         candidates = [found] if nourished is found else [found, nourished]
@@ -173,6 +175,17 @@ def chosen(program: Program) -> str:
         n_y, n_x = program.problem.shape
         return "interior_point" if n_y * n_x <= levels.FULL else "levels"
     return "linear_program" if program.problem.perception.polyhedral else "reference"
+
+
+def refuse_if_too_large(program: Program, solver: SolverName) -> None:
+    """Refuse a program whose tables would not fit in memory with the method that is to run, before any work."""
+    method = chosen(program) if solver == "auto" else solver
+    if method == "interior_point":
+        interior_point.refuse_if_too_large(program)
+    elif method == "reference":
+        reference.refuse_if_too_large(program)
+    elif method == "linear_program":
+        linear_program.refuse_if_too_large(program)
 
 
 def certify(

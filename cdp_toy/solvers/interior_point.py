@@ -3,10 +3,10 @@
 The program in the joint law x = p_Y W, the output law q, row multipliers u, the potential v, prices lam and kap:
 
     min sum x e   s.t.  row sums of x = p_Y,  column sums of x = q,  sum x d + s = D,  sum p f(q/p) + t = P,
-    z = e + lam d - u - v >= 0,  v = -kap f'(q/p),   x z = mu w,  lam s = mu w0,  kap t = mu w0.
+    z = e + lam d - u - v >= 0,  v = kap (f'(inf) - f'(q/p)),   x z = mu w,  lam s = mu w0,  kap t = mu w0.
 
 Eliminating x, z, u and q from the Newton step leaves a symmetric positive definite system M dv = ... of the size of the
-output alphabet, with th = x/z and the secant H of q against -v between the two sides of v = -kap f'(q/p):
+output alphabet, with th = x/z and the secant H of q against -v between the two sides of v = kap (f'(inf) - f'(q/p)):
 
     M = diag(colsum th) - th' diag(1/rowsum th) th + diag(H).
 
@@ -29,9 +29,10 @@ from cdp_toy.perceptions import FDivergence
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.newton import Data, State, System, residuals, step_lengths
 from cdp_toy.solvers.support import NormalMatrix, Support
-from cdp_toy.validation import Array, Indices, refuse_if_too_large
+from cdp_toy.validation import Array, Indices
+from cdp_toy.validation import refuse_if_too_large as refuse_bytes
 
-__all__ = ["Answer", "Start", "fits", "hint", "solve_on", "suits"]
+__all__ = ["Answer", "Start", "fits", "hint", "refuse_if_too_large", "solve_on", "suits"]
 
 #: Iterations before giving up: the toy takes 40-90 at n = 51 to 201 from a cold start.
 MOST_ITERATIONS = 200
@@ -49,6 +50,8 @@ LIGHTEST_LETTER = 1e-15
 COLD_BARRIER = 0.1
 #: Prices start no lower than this, in units of the mean cost.
 LEAST_PRICE = 1e-6
+#: A potential that has to be shifted starts as if its least letter had this ratio q/p.
+SHIFTED_RATIO = 10.0
 #: Dense tables that live at once.
 TABLES = 16
 
@@ -88,16 +91,17 @@ def suits(program: Program) -> bool:
 def fits(program: Program) -> bool:
     """Whether the tables of all pairs fit in memory."""
     try:
-        _refuse_if_too_large(program)
+        refuse_if_too_large(program)
     except MemoryRefusedError:
         return False
     return True
 
 
-def _refuse_if_too_large(program: Program) -> None:
+def refuse_if_too_large(program: Program) -> None:
+    """Refuse a program whose tables of all pairs would not fit in memory."""
     n_y, n_x = program.problem.shape
     what = f"the interior-point method on all of {n_y:,} x {n_x:,} pairs"
-    refuse_if_too_large(8.0 * TABLES * n_y * n_x, what, 'Use solver="auto" or "levels", or a smaller n.')
+    refuse_bytes(8.0 * TABLES * n_y * n_x, what, 'Use solver="auto" or "levels", or a smaller n.')
 
 
 def hint(program: Program, tol: float, budget: Budget) -> Hint | None:
@@ -116,7 +120,7 @@ def hint(program: Program, tol: float, budget: Budget) -> Hint | None:
     Hint or None
         None when the iteration broke down without a usable point.
     """
-    _refuse_if_too_large(program)
+    refuse_if_too_large(program)
     rows, columns = np.nonzero(program.support())
     answer = solve_on(program, rows, columns, tol, budget)
     return None if answer is None else answer.hint("interior point")
@@ -175,7 +179,7 @@ def solve_on(
     )
     with np.errstate(all="ignore"):  # a breakdown shows in the numbers, and those are looked at
         first = (
-            _start(data, 1.0, 1.0, np.zeros(len(p_x)), COLD_BARRIER)
+            _start(data, 1.0, 1.0, data.descent(p_x), COLD_BARRIER)
             if start is None
             else _start(
                 data,
@@ -251,6 +255,8 @@ def _start(data: Data, lam: float, kap: float, v: Array, barrier: float) -> Stat
     support = data.support
     # a price of zero never leaves it
     kap, lam = max(kap, LEAST_PRICE), 0.0 if data.distortion is None else max(lam, LEAST_PRICE)
+    if math.isfinite(data.divergence.slope_at_infinity) and v.min() <= 0:  # potentials of others may be shifted
+        v = v - v.min() + kap * data.descent(SHIFTED_RATIO * data.p_x).max()
     c = data.cost - v[support.columns]
     if data.distortion is not None:
         c += lam * data.distortion

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
-from scipy.interpolate import NearestNDInterpolator, RBFInterpolator
+from scipy.interpolate import RBFInterpolator
 from scipy.sparse import csr_array
+from scipy.spatial import cKDTree
 
 from cdp_toy.certificates import Evaluation, Program
 from cdp_toy.coarsening import Grouped, coarser, lattice_of
@@ -255,13 +256,12 @@ def _prolonged(answer: Answer, coarse: Program, fine: Program) -> Start:
         theirs = theirs if theirs.any() else known
         log_ratio[mine] = _interpolated(places[theirs], np.log(q[theirs] / there.p_x[theirs]), targets[mine])
     ratio = np.exp(np.clip(log_ratio, -200.0, 200.0))
-    potential = -answer.price_perception * cast(FDivergence, here.perception).slope(ratio)
+    potential = answer.price_perception * cast(FDivergence, here.perception).descent(ratio)
     return Start(answer.price_distortion, answer.price_perception, potential, PROLONGED)
 
 
 def _interpolated(places: Array, values: Array, targets: Array) -> Array:
     """Thin-plate splines through the nearest places, which extend linearly beyond the last ones."""
-    spread = np.ptp(places, axis=0) > 0
-    if len(places) < 5 or not spread.all():
-        return np.asarray(NearestNDInterpolator(places, values)(targets))
+    if len(places) < 5 or not np.all(np.ptp(places, axis=0) > 0):
+        return np.asarray(values[cKDTree(places).query(targets)[1]])
     return np.asarray(RBFInterpolator(places, values, neighbors=min(PLACES, len(places)), degree=1)(targets))

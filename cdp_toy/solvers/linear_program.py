@@ -21,9 +21,10 @@ from cdp_toy.couplings import HIGHS_OPTIONS, MASS_SCALE
 from cdp_toy.edges import Hint
 from cdp_toy.perceptions import Moves
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.validation import Array, Indices, refuse_if_too_large
+from cdp_toy.validation import Array, Indices
+from cdp_toy.validation import refuse_if_too_large as refuse_bytes
 
-__all__ = ["hint"]
+__all__ = ["hint", "refuse_if_too_large"]
 
 #: Peak memory per unknown [bytes]: 1382, 1360 and 1325 measured for transport at n = 101, 201 and 301.
 BYTES_PER_UNKNOWN = 1_600
@@ -48,19 +49,17 @@ def hint(
         Without a joint law when HiGHS found none.
     """
     problem = program.problem
+    if rows is None or columns is None:
+        refuse_if_too_large(program)
     usable = program.support() & (problem.p_y > 0)[:, None]
     if rows is None or columns is None:
         rows, columns = np.nonzero(usable)
     else:
         kept = usable[rows, columns]
         rows, columns = rows[kept], columns[kept]
-    moves = _none(problem.n_x) if program.max_perception == 0 else problem.perception.moves(problem.p_x)
+    moves = _moves(program)
     n_pairs, n_moves = len(rows), len(moves.cost)
-    refuse_if_too_large(
-        float(BYTES_PER_UNKNOWN) * (n_pairs + n_moves),
-        f"the linear program with {n_pairs:,} pairs and {n_moves:,} moves",
-        "Use a coarser grid.",
-    )
+    _refuse(n_pairs, n_moves)
     count, ones = np.arange(n_pairs), np.ones(n_pairs)
     row_sums = coo_array((ones, (rows, count)), shape=(problem.n_y, n_pairs))
     column_sums = coo_array((ones, (columns, count)), shape=(problem.n_x, n_pairs))
@@ -98,6 +97,22 @@ def hint(
     potential[:last] = objective_unit * answer.eqlin.marginals[problem.n_y :]
     price = -objective_unit / distortion_unit * float(answer.ineqlin.marginals[0]) if limited else 0.0
     return Hint(joint, price, potential, label)
+
+
+def refuse_if_too_large(program: Program) -> None:
+    """Refuse a program whose linear program on all pairs would not fit in memory."""
+    _refuse(program.problem.n_y * program.problem.n_x, 0)
+    _refuse(program.problem.n_y * program.problem.n_x, len(_moves(program).cost))
+
+
+def _refuse(n_pairs: int, n_moves: int) -> None:
+    what = f"the linear program with {n_pairs:,} pairs and {n_moves:,} moves"
+    refuse_bytes(float(BYTES_PER_UNKNOWN) * (n_pairs + n_moves), what, "Use a coarser grid.")
+
+
+def _moves(program: Program) -> Moves:
+    problem = program.problem
+    return _none(problem.n_x) if program.max_perception == 0 else problem.perception.moves(problem.p_x)
 
 
 def _limits(budget: Budget | None) -> dict[str, float]:

@@ -37,26 +37,21 @@ class Data:
     weight: Array  # of each pair in the complementarity
     divergence: FDivergence
 
-    def slope(self, q: Array) -> Array:
-        """f'(q/p), the slope at infinity for letters without source mass."""
+    def descent(self, q: Array) -> Array:
+        """f'(inf) - f'(q/p), 0 for letters without source mass."""
         ratio = np.where(self.seen, q, 1.0) / np.where(self.seen, self.p_x, 1.0)
-        return np.where(self.seen, self.divergence.slope(ratio), self._last_slope)
-
-    @property
-    def _last_slope(self) -> float:
-        last = self.divergence.slope_at_infinity
-        return last if math.isfinite(last) else 0.0
+        return np.where(self.seen, self.divergence.descent(ratio), 0.0)
 
     def value(self, q: Array) -> float:
-        """Sum p f(q/p), of a q of any mass."""
-        p, seen = self.p_x, self.seen
+        """Sum of p f(q/p)."""
+        p, seen, last = self.p_x, self.seen, self.divergence.slope_at_infinity
         inside = float(p[seen] @ self.divergence.generator((q[seen] - p[seen]) / p[seen]))
-        return inside + self._last_slope * float(q[~seen].sum())
+        return inside + (last if math.isfinite(last) else 0.0) * float(q[~seen].sum())
 
     def secant(self, q: Array, v: Array, kap: float, gap: Array) -> Array:
         """Change of q for a unit change of -v, by the secant between q and the q that v asks for."""
         p = np.where(self.seen, self.p_x, 1.0)
-        asked = p * self.divergence.inverse_slope(-v / kap)
+        asked = p * self.divergence.ratio_at(v / kap)
         tangent = p / (kap * self.divergence.curvature(q / p))
         far = np.abs(gap) > 1e-6 * (np.abs(v) + kap * 1e-3)
         secant = np.where(far, (asked - q) / np.where(far, gap, 1.0), tangent)
@@ -117,7 +112,7 @@ def residuals(data: Data, state: State) -> Residuals:
         data.p_y - support.row_sums(x),
         q - support.column_sums(x),
         dual,
-        -kap * data.slope(q) - v,
+        kap * data.descent(q) - v,
         spent,
         data.max_perception - data.value(q) - t,
     )
@@ -131,7 +126,7 @@ class System:
         self.theta = state.x / state.z
         self.row_theta, self.column_theta = data.support.row_sums(self.theta), data.support.column_sums(self.theta)
         self.secant = data.secant(state.q, state.v, state.kap, residual.potential)
-        self.slope = data.slope(state.q)
+        self.slope = -data.descent(state.q)  # f'(q/p) up to f'(inf), which counts for nothing: q keeps its mass
         self.solve = data.normal.solver(self.theta, self.row_theta, self._extra)
         if self.solve is not None:
             self._prices()
@@ -242,8 +237,6 @@ def step_lengths(data: Data, state: State, step: State, share: float) -> tuple[f
     if data.distortion is not None:
         primal.append(length(state.s, step.s))
         dual.append(length(state.lam, step.lam))
-    last = data.divergence.slope_at_infinity
-    if math.isfinite(last):  # -v / kap stays within the slopes that f has
-        seen = data.seen
-        dual.append(length((state.v + last * state.kap)[seen], (step.v + last * step.kap)[seen]))
+    if math.isfinite(data.divergence.slope_at_infinity):  # descents are positive then
+        dual.append(length(state.v[data.seen], step.v[data.seen]))
     return min(1.0, *primal), min(1.0, *dual)

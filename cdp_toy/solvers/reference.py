@@ -18,12 +18,13 @@ from scipy.sparse import csr_array
 from cdp_toy.certificates import Program, dual_bound
 from cdp_toy.edges import Hint
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.validation import Array, refuse_if_too_large
+from cdp_toy.validation import Array
+from cdp_toy.validation import refuse_if_too_large as refuse_bytes
 
 #: Letters below this are treated as having no source mass: a hint only, and cone solvers cannot see them anyway.
 LIGHTEST_LETTER = 1e-15
 
-__all__ = ["Setting", "hint", "settings_for"]
+__all__ = ["Setting", "hint", "refuse_if_too_large", "settings_for"]
 
 #: Peak memory per entry of the channel [bytes]: 2005, 1765 and 1704 measured with Clarabel at n = 101, 201 and 301.
 BYTES_PER_ENTRY = 2_500
@@ -66,6 +67,13 @@ def settings_for(program: Program) -> tuple[Setting, ...]:
     return CHAIN + last
 
 
+def refuse_if_too_large(program: Program) -> None:
+    """Refuse a program whose cone program would not fit in memory."""
+    n_y, n_x = program.problem.shape
+    what = f"the reference solver on {n_y:,} x {n_x:,} letters"
+    refuse_bytes(float(BYTES_PER_ENTRY) * n_y * n_x, what, "Use a smaller n.")
+
+
 def hint(
     program: Program,
     setting: Setting,
@@ -91,12 +99,7 @@ def hint(
     import cvxpy as cp
 
     problem = program.problem
-    n_entries = problem.n_y * problem.n_x
-    refuse_if_too_large(
-        float(BYTES_PER_ENTRY) * n_entries,
-        f"the reference solver on {problem.n_y:,} x {problem.n_x:,} letters",
-        "Use a smaller n.",
-    )
+    refuse_if_too_large(program)
     keep = np.flatnonzero(problem.p_y > 0)
     support = program.support()[keep]
     rows, columns = np.nonzero(support)
