@@ -126,7 +126,9 @@ class System:
         self.theta = state.x / state.z
         self.row_theta, self.column_theta = data.support.row_sums(self.theta), data.support.column_sums(self.theta)
         self.secant = data.secant(state.q, state.v, state.kap, residual.potential)
-        self.slope = -data.descent(state.q)  # f'(q/p) up to f'(inf), which counts for nothing: q keeps its mass
+        # in a step f'(q/p) itself serves, which is small near q = p, and v and u are shifted by f'(inf) dkap in the end
+        self.shift = float(data.divergence.descent(np.ones(1))[0])
+        self.slope = self.shift - data.descent(state.q)
         self.solve = data.normal.solver(self.theta, self.row_theta, self._extra)
         if self.solve is not None:
             self._prices()
@@ -213,13 +215,14 @@ class System:
             dkap = (matrix[0][0] * open_p - matrix[1][0] * open_d) / determinant
             dv, du = dv + dlam * self.dv_lam, du + dlam * self.du_lam
         dv, du = dv + dkap * self.dv_kap, du + dkap * self.du_kap
+        dq = change_q(dv, du, dlam, dkap, residual.potential, columns)
         dz = residual.dual - du[support.rows] - dv[support.columns]
         if d is not None:
             dz += dlam * d
+        du, dv = du - self.shift * dkap, dv + self.shift * dkap
         dx = (pairs - state.x * dz) / state.z
         ds = 0.0 if d is None else (level_d - state.s * dlam) / state.lam
         dt = (level_p - state.t * dkap) / state.kap
-        dq = change_q(dv, du, dlam, dkap, residual.potential, columns)
         return State(dx, dz, du, dv, dq, dlam, dkap, ds, dt)
 
 
