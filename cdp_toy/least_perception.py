@@ -32,6 +32,9 @@ MOST_STEPS = 50
 #: Gaps of D_min(P), in units of its scale, that are asked for one after the other when a step leads nowhere.
 TOLERANCES = (1e-9, 1e-11, 1e-13)
 
+#: Levels that differ by this share are one.
+ROUNDING = 1e-14
+
 
 def min_perception(problem: DiscreteProblem, max_distortion: float, tol: float = 1e-9) -> Bracket:
     """Least perception of any channel at a distortion level.
@@ -103,7 +106,7 @@ def _searched(search: _Search, tol: float) -> Bracket:
     found: Certified | None = None
     for step in range(MOST_STEPS):
         found = _least_distortion(problem, level, TOLERANCES[sharpness], sharpness > 0, found)
-        before = search.lower
+        before = search.lower, search.upper
         search.learn(found, level)
         if step == 0 and search.lower == 0:  # whether D suffices for the source law itself is found out exactly
             found = _least_distortion(problem, 0.0, TOLERANCES[0], False, None)
@@ -114,10 +117,12 @@ def _searched(search: _Search, tol: float) -> Bracket:
             break
         if search.lower == 0:
             level /= 30
-        elif search.lower - before > 1e-3 * tol or search.lower != level:
+        elif search.lower - before[0] > 0.1 * tol:
             level = search.lower
+        elif level < search.upper < 0.9 * before[1] or (level == before[0] and search.upper < math.inf):
+            level = search.upper  # the channel that is missing lies on the other side
         elif sharpness + 1 < len(TOLERANCES):
-            sharpness += 1
+            level, sharpness = search.lower, sharpness + 1
         else:
             break
     return search.bracket()
@@ -196,6 +201,7 @@ class _Search:
 
     def _raise(self, potential: Array, level: float) -> None:
         """Newton's method on the bound that a potential gives at every level; from the right it lands on the left."""
+        back = ROUNDING
         for _ in range(MOST_STEPS):
             bound = dual_bound(_at(self.limited.problem, level), 0.0, potential)
             excess = bound.value - self.limit
@@ -203,9 +209,11 @@ class _Search:
                 self.lower, self.proof = level, bound
             if not 0 < bound.price_perception < math.inf:
                 return
-            # from the right the rounding of the tangent may leave the proof behind: aim a little lower
-            step = excess / bound.price_perception * (1.0 if excess > 0 else 1 + 1e-9)
-            if level + step <= self.lower or abs(step) <= 1e-14 * level:
+            step = excess / bound.price_perception
+            if excess <= 0:  # rounding may leave the proof behind, above all at the root of a straight line
+                step -= back * level
+                back *= 8
+            if level + step <= self.lower or (excess > 0 and step <= ROUNDING * level):
                 return
             level += step
 
