@@ -26,7 +26,8 @@ FAR = 1e100
 #: The first level that is solved, unless the tolerance is larger: solvers are sure of themselves from here on.
 FIRST = 1e-9
 
-#: Newton steps; from the left of a simple root five to ten do, where D_min(P) is about to get flat each halves the rest.
+#: Newton steps; from the left of a simple root five to ten do, where D_min(P) is about to get flat each halves what
+#: is left.
 MOST_STEPS = 50
 
 #: Gaps of D_min(P), in units of its scale, that are asked for one after the other when a step leads nowhere.
@@ -78,7 +79,7 @@ def min_perception(problem: DiscreteProblem, max_distortion: float, tol: float =
     >>> import cdp_toy as cdp
     >>> grid = cdp.presets.paper_toy().discretize(n=51)
     >>> round(min_perception(grid, 0.70).upper, 6), min_perception(grid, 0.73).upper
-    (0.002226, 0.0)
+    (0.002362, 0.0)
     """
     level = check_level(max_distortion, "max_distortion")
     check_discrete(problem)

@@ -118,14 +118,13 @@ def solve(
         raise InputError(f"warm_start must be a Solution, got {type(warm_start).__name__}")
     warm = _warm(problem, warm_start)
     search = _Boundary(program, boundary, budget)
+    below: Bracket | None = None
     try:
         if program.max_perception < 0:
             raise _BelowBoundary(search.bracket)
         certified = certify(program, tol, search.near, warm, solver, budget)
     except _BelowBoundary as proof:
         below = proof.bracket
-    else:
-        below = None
     if below is not None:
         return _infeasible(program, below, on_infeasible)
     solution = _solution(program, certified, tol, _note(program, certified, search.found, budget))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -82,14 +83,14 @@ def assert_proven(problem: cdp.DiscreteProblem, bracket: cdp.Bracket, limit: flo
         assert value == pytest.approx(bracket.upper, rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @catalogue
 def test_it_agrees_with_cone_programs(name: str, seed: int) -> None:
     rng = np.random.default_rng([seed, len(name), 41])
     tables = random_tables(rng)
     problem = tables.problem(name)
     low, high = span(problem)
-    for share in (0.15, 0.5, 0.9):
+    for share in (0.15, 0.7):
         limit = low + share * (high - low)
         bracket = cdp.min_perception(problem, limit)
         assert_proven(problem, bracket, limit)
@@ -104,9 +105,9 @@ def test_it_agrees_with_cone_programs(name: str, seed: int) -> None:
 
 @everything
 def test_it_inverts_the_least_distortion(name: str) -> None:
-    problem = toy(name)
+    problem = toy(name, 25)
     low, high = span(problem)
-    for share in (0.1, 0.5, 0.95):
+    for share in (0.1, 0.9):
         limit = low + share * (high - low)
         bracket = cdp.min_perception(problem, limit)
         assert bracket.gap <= 1e-9
@@ -117,10 +118,10 @@ def test_it_inverts_the_least_distortion(name: str) -> None:
 
 @everything
 def test_it_falls_with_the_distortion_and_is_convex(name: str) -> None:
-    problem = toy(name, 21)
+    problem = toy(name, 15)
     low, high = span(problem)
-    brackets = [cdp.min_perception(problem, limit) for limit in np.linspace(low + 1e-3, high, 7)]
-    for first, second in zip(brackets, brackets[1:], strict=False):
+    brackets = [cdp.min_perception(problem, limit) for limit in np.linspace(low + 0.4 * (high - low), high, 4)]
+    for first, second in itertools.pairwise(brackets):
         assert first.lower >= second.lower - 1e-9
         assert first.upper > second.lower
     for first, middle, last in zip(brackets, brackets[1:], brackets[2:], strict=False):
@@ -129,9 +130,9 @@ def test_it_falls_with_the_distortion_and_is_convex(name: str) -> None:
 
 @everything
 def test_its_price_is_its_slope(name: str) -> None:
-    problem = toy(name, 21)
+    problem = toy(name, 15)
     low, high = span(problem)
-    limit, step = low + 0.4 * (high - low), 1e-3
+    limit, step = low + 0.6 * (high - low), 1e-3
     here, left, right = (cdp.min_perception(problem, limit + s) for s in (0.0, -step, step))
     assert left.upper >= here.lower + 0.98 * here.prices.distortion * step
     assert right.upper >= here.lower - 1.02 * here.prices.distortion * step
@@ -140,7 +141,7 @@ def test_its_price_is_its_slope(name: str) -> None:
 
 @everything
 def test_ends_of_the_range(name: str) -> None:
-    problem = toy(name, 21)
+    problem = toy(name, 15)
     low, high = span(problem)
     for limit in (-math.inf, -1.0, 0.0, low - 1e-6):
         nothing = cdp.min_perception(problem, limit)
