@@ -113,7 +113,7 @@ def least_of(reduced: Array, count: int) -> Array:
 
 
 def assert_places(places: Array, values: Array, reduced: Array) -> None:
-    """Every row's places are distinct and attain the values; -1 stands where there is none. Ties may fall either way."""
+    """Every row's places are distinct and attain the values; -1 stands where there is none. Ties are free."""
     assert np.array_equal(places < 0, ~np.isfinite(values))
     for row, (where, value) in enumerate(zip(places, values, strict=True)):
         some = where >= 0
