@@ -22,6 +22,8 @@ Array = np.ndarray
 ALL = [*PERCEPTIONS, *TRANSPORTS]
 catalogue = pytest.mark.parametrize("name", PERCEPTIONS)
 everything = pytest.mark.parametrize("name", ALL)
+#: At renyi:5 every least distortion takes a second or more; renyi:2 stands for it where many are asked for.
+most = pytest.mark.parametrize("name", [name for name in ALL if name != "renyi:5"])
 
 #: name -> convex expression in the output law that falls and rises with the perception
 CONVEX: dict[str, Callable[[Array, Any], Any]] = {
@@ -83,7 +85,7 @@ def assert_proven(problem: cdp.DiscreteProblem, bracket: cdp.Bracket, limit: flo
         assert value == pytest.approx(bracket.upper, rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @catalogue
 def test_it_agrees_with_cone_programs(name: str, seed: int) -> None:
     rng = np.random.default_rng([seed, len(name), 41])
@@ -116,7 +118,7 @@ def test_it_inverts_the_least_distortion(name: str) -> None:
         assert cdp.min_distortion(problem, 0.99 * bracket.lower).lower > limit
 
 
-@everything
+@most
 def test_it_falls_with_the_distortion_and_is_convex(name: str) -> None:
     problem = toy(name, 15)
     low, high = span(problem)
@@ -128,7 +130,7 @@ def test_it_falls_with_the_distortion_and_is_convex(name: str) -> None:
         assert middle.lower <= (first.upper + last.upper) / 2
 
 
-@everything
+@most
 def test_its_price_is_its_slope(name: str) -> None:
     problem = toy(name, 15)
     low, high = span(problem)

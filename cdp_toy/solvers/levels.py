@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
-from scipy.interpolate import NearestNDInterpolator, RBFInterpolator
+from scipy.interpolate import RBFInterpolator
 from scipy.sparse import csr_array
+from scipy.spatial import KDTree
 
 from cdp_toy.certificates import Evaluation, Program
 from cdp_toy.coarsening import Grouped, coarser, lattice_of
@@ -263,5 +264,5 @@ def _interpolated(places: Array, values: Array, targets: Array) -> Array:
     """Thin-plate splines through the nearest places, which extend linearly beyond the last ones."""
     spread = np.ptp(places, axis=0) > 0
     if len(places) < 5 or not spread.all():
-        return np.asarray(NearestNDInterpolator(places, values)(targets))
+        return np.asarray(values[KDTree(places).query(targets)[1]])
     return np.asarray(RBFInterpolator(places, values, neighbors=min(PLACES, len(places)), degree=1)(targets))
