@@ -107,7 +107,7 @@ def test_it_agrees_with_cone_programs(name: str, seed: int) -> None:
 
 @everything
 def test_it_inverts_the_least_distortion(name: str) -> None:
-    problem = toy(name, 25)
+    problem = toy(name, 15)
     low, high = span(problem)
     for share in (0.1, 0.9):
         limit = low + share * (high - low)
@@ -171,7 +171,7 @@ def test_letters_that_the_source_never_shows_are_out_of_reach(name: str) -> None
     assert cdp.min_perception(problem, bound + 1e-3).upper < math.inf
 
 
-@pytest.mark.parametrize("name", ["kl", "chi2", "renyi:2"])
+@pytest.mark.parametrize("name", ["kl", "chi2"])
 def test_starved_letters_cost_infinitely_much(name: str) -> None:
     """At the least distortion of all letters are left without mass; a little more feeds them."""
     problem = toy(name)

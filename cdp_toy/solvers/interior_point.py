@@ -49,6 +49,8 @@ LIGHTEST_LETTER = 1e-15
 COLD_BARRIER = 0.1
 #: Prices start no lower than this, in units of the mean cost.
 LEAST_PRICE = 1e-6
+#: A potential that asks for a slope beyond f'(inf) is raised to this share of it.
+INSIDE = 0.1
 #: Dense tables that live at once.
 TABLES = 16
 
@@ -251,6 +253,10 @@ def _start(data: Data, lam: float, kap: float, v: Array, barrier: float) -> Stat
     support = data.support
     # a price of zero never leaves it
     kap, lam = max(kap, LEAST_PRICE), 0.0 if data.distortion is None else max(lam, LEAST_PRICE)
+    last = data.divergence.slope_at_infinity
+    lowest = float((v + last * kap)[data.seen].min(initial=math.inf))
+    if lowest <= 0:  # -v / kap has to be a slope that f has, and laws do not see a constant that is added to v
+        v = v + (INSIDE * last * kap - lowest)
     c = data.cost - v[support.columns]
     if data.distortion is not None:
         c += lam * data.distortion
