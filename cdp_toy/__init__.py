@@ -44,6 +44,7 @@ _HOME = {
     "load_problem": "problem_files",
     "MemoryRefusedError": "errors",
     "min_distortion": "boundary",
+    "min_perception": "least_perception",
     "plot_channel": "plotting",
     "plot_output_law": "plotting",
     "Point": "point",

@@ -17,7 +17,7 @@ from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.engine import certify
 from cdp_toy.validation import check_level
 
-__all__ = ["anchors_near_boundary", "bracket_of_minimum", "flat_distortion", "min_distortion"]
+__all__ = ["anchors_near_boundary", "bracket_of_minimum", "check_discrete", "flat_distortion", "min_distortion"]
 
 #: Classes whose expected cost is this close to a row's least count as optimal: rounding of a few products.
 TIE = 1e-14
@@ -54,7 +54,7 @@ def min_distortion(problem: DiscreteProblem, max_perception: float, tol: float =
     0.65373
     """
     level = check_level(max_perception, "max_perception")
-    _check_problem(problem)
+    check_discrete(problem)
     return bracket_of_minimum(problem, level, tol=tol)
 
 
@@ -93,7 +93,7 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
     True
     """
     level = check_level(max_perception, "max_perception")
-    _check_problem(problem)
+    check_discrete(problem)
     if level < 0:
         return None
     cost = problem.error_cost.profile_cost
@@ -141,6 +141,7 @@ def anchors_near_boundary(program: Program, bracket: Bracket) -> Iterator[Evalua
     yield witness
 
 
-def _check_problem(problem: DiscreteProblem) -> None:
+def check_discrete(problem: DiscreteProblem) -> None:
+    """Refuse anything but a finite problem."""
     if not isinstance(problem, DiscreteProblem):
         raise InputError(f"expected a DiscreteProblem, got {type(problem).__name__}; call its discretize(n=...) first")

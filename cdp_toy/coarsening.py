@@ -1,10 +1,10 @@
-"""A coarser problem of the same model: neighbouring letters merged, so that whatever is feasible stays feasible.
+"""A coarser problem of the same model: neighbouring letters merged.
 
-Letters of x are merged with neighbours of their class, observations with neighbours. Laws add up, decisions and
-posterior means are averaged with the masses as weights, and the variance of the means within a merged letter is left
-out. Then every channel of the problem gives one of the coarser problem with no more distortion (|.|^2 is convex), no
-more divergence (data processing) and, where no cell is cut by a class boundary, the same error rate: the coarser
-problem is a relaxation. It is used for hints alone.
+Letters of x are merged with neighbours of their class, observations with neighbours. Laws add up, decisions, posterior
+laws and means are averaged with the masses as weights. A channel of the coarser problem then gives one of the finer
+problem, spread over the merged letters by their source mass: with the same error rate, the same f-divergence, and a
+distortion that is larger by the variance of the means within merged letters. This variance is left out, because finer
+channels need not pay it. The coarser problem thus bounds nothing, and is used for hints alone.
 """
 
 from __future__ import annotations

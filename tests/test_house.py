@@ -34,6 +34,7 @@ LAYERS = [
     ["edges"],
     ["solvers"],
     ["boundary"],
+    ["least_perception"],
     ["solving"],
     ["theorems", "scan"],
     ["study"],

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from cdp_toy.certificates import Evaluation, Program
 from cdp_toy.coarsening import Grouped, coarser, lattice_of
@@ -263,5 +263,5 @@ def _prolonged(answer: Answer, coarse: Program, fine: Program) -> Start:
 def _interpolated(places: Array, values: Array, targets: Array) -> Array:
     """Thin-plate splines through the nearest places, which extend linearly beyond the last ones."""
     if len(places) < 5 or not np.all(np.ptp(places, axis=0) > 0):
-        return np.asarray(values[cKDTree(places).query(targets)[1]])
+        return np.asarray(values[KDTree(places).query(targets)[1]])
     return np.asarray(RBFInterpolator(places, values, neighbors=min(PLACES, len(places)), degree=1)(targets))
