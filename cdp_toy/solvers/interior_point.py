@@ -27,7 +27,7 @@ from cdp_toy.edges import Hint
 from cdp_toy.errors import MemoryRefusedError
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.solvers.newton import Data, State, System, residuals, step_lengths
+from cdp_toy.solvers.newton import Data, Residuals, State, System, residuals, step_lengths
 from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Indices
 from cdp_toy.validation import refuse_if_too_large as refuse_bytes
@@ -40,6 +40,8 @@ MOST_ITERATIONS = 200
 HOPELESS = 1e6
 #: Share of the way to the boundary that a step goes at most.
 STEP = 0.99
+#: A step is halved while it makes the merit grow by more than this factor, and as long as it is longer than that.
+GROWTH, SHORTEST = 2.0, 1e-3
 #: The complementarity keeps at least this share of what the equations miss: it would run away to nothing.
 AHEAD = 1e-2
 #: Rows are centred with this power of their mass: twelve toys took 703 iterations, 799 with .75, over 1038 with 1.
@@ -216,9 +218,9 @@ def _solve(
 ) -> tuple[State | None, float, list[tuple[float, Array]]]:
     """Iterate to complementarity `tol`; the best state met (None when there is none), its merit, all prices met."""
     best, best_merit, trail = None, math.inf, []
+    missed = residuals(data, state)
     try:
         for _ in range(MOST_ITERATIONS):
-            missed = residuals(data, state)
             merit = state.gap() + missed.size(state)
             if not math.isfinite(merit):
                 break
@@ -230,26 +232,33 @@ def _solve(
             system = System(data, state, missed)
             if system.solve is None:
                 break
-            state = _next(data, state, system, missed.size(state))
+            state, missed = _next(data, state, system, merit)
     except KeyboardInterrupt:  # what is found by now is kept
         budget.interrupted = True
     return best, best_merit, trail
 
 
-def _next(data: Data, state: State, system: System, missed: float) -> State:
+def _next(data: Data, state: State, system: System, merit: float) -> tuple[State, Residuals]:
     """Predictor and corrector, with step lengths of their own for what is primal and what is dual."""
     gap = state.gap()
     affine = system.step(-state.x * state.z, -state.lam * state.s, -state.kap * state.t)
     primal, dual = step_lengths(data, state, affine, 1.0)
     sigma = min(max((state.moved(affine, primal, dual).gap() / gap) ** 3, (1 - min(primal, dual)) ** 3, 1e-4), 1.0)
-    target = max(sigma * gap, min(gap, AHEAD * missed))
+    target = max(sigma * gap, min(gap, AHEAD * (merit - gap)))
     pairs = (1 - 2 * LEVEL_SHARE) * target * data.weight
     step = system.step(
         pairs - state.x * state.z - affine.x * affine.z,
         LEVEL_SHARE * target - state.lam * state.s - affine.lam * affine.s,
         LEVEL_SHARE * target - state.kap * state.t - affine.kap * affine.t,
     )
-    return state.moved(step, *step_lengths(data, state, step, STEP))
+    primal, dual = step_lengths(data, state, step, STEP)
+    while True:
+        there = state.moved(step, primal, dual)
+        missed = residuals(data, there)
+        # where f bends fast, a step that is too long throws the divergence far off
+        if there.gap() + missed.size(there) <= GROWTH * merit or max(primal, dual) < SHORTEST:
+            return there, missed
+        primal, dual = primal / 2, dual / 2
 
 
 def _start(data: Data, lam: float, kap: float, v: Array, barrier: float) -> State:

@@ -18,7 +18,7 @@ from cdp_toy.validation import Array, Mask
 __all__ = ["Data", "Residuals", "State", "System", "residuals", "step_lengths"]
 
 #: A secant counts up to this factor from the tangent: far from the solution f' may leave the range of doubles.
-FARTHEST = 1e4
+FARTHEST = 1e8
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Literal
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, cho_solve_banded, cholesky_banded
@@ -76,21 +77,22 @@ class NormalMatrix:
         lengths = np.diff(np.append(support.starts, support.size))
         products = GATHER * float((lengths * (lengths - 1)).sum()) / 2
         dense = 0.5 * DENSE * n_rows * float(n) ** 2 + DENSE * float(n) ** 3 / 3 + GATHER * support.size
-        self._factor: Callable[[Array, Array], Solve] = self._dense
+        self.route: Literal["banded", "sparse", "dense"] = "dense"
         if products < dense:
             self._analyse(lengths)
             band = BANDED * n * float(self._width) ** 2
             if products + min(band, WIDEST_BAND) < dense:
-                self._factor = self._banded if band <= WIDEST_BAND else self._sparse
+                self.route = "banded" if band <= WIDEST_BAND else "sparse"
 
     def solver(self, theta: Array, row_theta: Array, extra: Callable[[Array], Array]) -> Solve | None:
         """Factorize; `extra` maps the Laplacian's diagonal to what is added to it. None when it cannot be done."""
         scaled = theta / np.sqrt(row_theta)[self.support.rows]
-        off, laplacian = self._dense_parts(scaled) if self._factor == self._dense else self._sparse_parts(scaled)
+        off, laplacian = self._dense_parts(scaled) if self.route == "dense" else self._sparse_parts(scaled)
+        factor = {"banded": self._banded, "sparse": self._sparse, "dense": self._dense}[self.route]
         diagonal = laplacian + extra(laplacian)
         for ridge in RIDGES:
             with contextlib.suppress(LinAlgError, ValueError, RuntimeError):
-                return self._factor(off, diagonal * (1 + ridge))
+                return factor(off, diagonal * (1 + ridge))
         return None
 
     def _analyse(self, lengths: Indices) -> None:
