@@ -88,7 +88,7 @@ class Case:
 def all_cases() -> list[Case]:
     """Everything, sizes ascending within a series."""
     return [
-        *(Case("paper toy", "kl", n, p) for p in (0.001, 0.003, 0.01) for n in (51, 101, 201, 401, 801, 1601)),
+        *(Case("paper toy", "kl", n, p) for p in (0.001, 0.003, 0.01) for n in (51, 101, 201, 301, 401, 801, 1601)),
         *(Case("paper toy", "kl", n, 0.0) for n in (51, 101, 201)),
         *(Case("threshold-0 toy", "kl", n, 0.003) for n in (51, 101, 201, 401)),
         *(Case("threshold-0 toy", "tv", n, 0.01) for n in (51, 101, 201)),

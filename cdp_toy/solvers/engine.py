@@ -50,13 +50,13 @@ LARGEST_TIGHTENING, LARGEST_SHARE = 1e-6, 0.1
 
 #: Scalarized programs tried in the search for the price of a distortion level; with these every point of the paper's
 #: toy that the chain left open (n = 101, both classifiers) closed to 1e-7.
-MOST_PRICES = 14
+MOST_PRICES = 24
 
 #: Prices below this move C by less than 1e-9 over distortions of order one: the level is slack.
 LEAST_PRICE = 1e-9
 
-#: Share of the slack of the distortion level that mixtures between two prices use: next to D_min(P) the error rate
-#: falls by 1e-6 within it.
+#: Share of the slack of both levels that mixtures between two prices use: next to D_min(P) the error rate falls by
+#: 1e-6 within it.
 SLACK_SHARE = 0.9
 
 #: Below this level the channels that reproduce the source exactly are tried too: C differs by about sqrt(P).
@@ -259,6 +259,8 @@ def _hints(
     _ = state.anchor  # a D below D_min(P) is found out before anything slower runs
     if program.max_perception == 0:
         yield transport.hint(program, budget)
+        if math.isfinite(program.max_distortion):  # HiGHS may find nothing next to D_min(0)
+            yield from _price_search(program, state, solver, budget)
         return
     if method == "interior_point" or (solver == "auto" and smooth and interior_point.fits(program)):
         yield from _some(interior_point.hint(program, goal, budget))
@@ -292,10 +294,11 @@ def _price_search(program: Program, state: _State, solver: SolverName, budget: B
     high: tuple[float, float, csr_array] | None = None  # excess <= 0
     price = max(state.bound.price_distortion, 1e-4 / program.distortion_scale)
     limit = program.max_distortion + SLACK_SHARE * program.distortion_slack
+    level = program.max_perception + SLACK_SHARE * program.perception_slack
     for _ in range(MOST_PRICES):
         cost = PricedCost(program.objective, problem.distortion_cost, price)
-        inner = dataclasses.replace(program, objective=cost, max_distortion=math.inf)
-        certified = certify(inner, state.tol / 4, solver=solver, budget=budget)
+        inner = dataclasses.replace(program, objective=cost, max_distortion=math.inf, max_perception=level)
+        certified = certify(inner, state.tol / 20, solver=solver, budget=budget)
         if certified.best is None:
             return
         joint = csr_array(diags_array(problem.p_y) @ certified.best.channel)

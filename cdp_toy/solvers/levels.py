@@ -7,12 +7,14 @@ nearly the same output law. Prices of a neighbour do the same service without an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
+from numpy.linalg import LinAlgError
 from scipy.interpolate import RBFInterpolator
 from scipy.sparse import csr_array
 from scipy.spatial import KDTree
@@ -262,6 +264,7 @@ def _prolonged(answer: Answer, coarse: Program, fine: Program) -> Start:
 
 def _interpolated(places: Array, values: Array, targets: Array) -> Array:
     """Thin-plate splines through the nearest places, which extend linearly beyond the last ones."""
-    if len(places) < 5 or not np.all(np.ptp(places, axis=0) > 0):
-        return np.asarray(values[KDTree(places).query(targets)[1]])
-    return np.asarray(RBFInterpolator(places, values, neighbors=min(PLACES, len(places)), degree=1)(targets))
+    if len(places) >= 5:
+        with contextlib.suppress(LinAlgError):  # places that coincide, or lie on one line of the plane
+            return np.asarray(RBFInterpolator(places, values, neighbors=min(PLACES, len(places)), degree=1)(targets))
+    return np.asarray(values[KDTree(places).query(targets)[1]])
