@@ -55,7 +55,7 @@ def solve(
         "auto"               P = inf: closed form (a fractional knapsack). P = 0: linear program. A smooth
                              divergence (all f-divergences but tv): "interior_point" up to 1,000 pairs (y, xhat),
                              "levels" beyond. tv, w1, w2_squared: "linear_program". What leaves a gap is followed by
-                             "interior_point" and, up to 45,000 pairs, by "reference".
+                             "interior_point" up to 160,000 pairs and by "reference" up to 45,000.
         "interior_point"     Newton's method on all pairs; smooth divergences, n_y n_xhat numbers in memory.
         "levels"             the same on the few pairs that matter, through coarser problems; smooth divergences.
         "linear_program"     HiGHS through SciPy; tv, w1, w2_squared.

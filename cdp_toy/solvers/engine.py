@@ -28,6 +28,7 @@ from cdp_toy.solvers import interior_point, levels, linear_program, reference, t
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.columns import mean_cost
 from cdp_toy.solvers.levels import Near, Neighbour
+from cdp_toy.validation import Array
 
 __all__ = ["SOLVERS", "Certified", "SolverName", "certify", "chosen", "refuse_if_too_large"]
 
@@ -41,7 +42,9 @@ INNER_SHARE = 0.01
 #: iteration (6400 x 6400 pairs took 100 steps instead of 30 for a goal three times smaller).
 SMALLEST_GOAL = 2e-15
 
-#: Up to this many pairs the cone solvers of the reference are tried where a faster method leaves a gap (12 s each).
+#: Up to this many pairs all of them are tried where levels leave a gap (1 s; the time grows like n^3), ...
+MOST_PAIRS_FOR_ALL = 160_000
+#: ... and up to this many the cone solvers of the reference are tried where a faster method leaves a gap (12 s each).
 MOST_PAIRS_FOR_REFERENCE = 45_000
 
 #: A hint that overshoots a level by more than this much, or this share of the perception level, is noise: tightening
@@ -88,6 +91,7 @@ class _State:
         self.label = "none"
         self.tightening = (0.0, 0.0)
         self._near = near
+        self._trail: tuple[tuple[float, Array], ...] = ()
 
     @cached_property
     def near(self) -> Near | None:
@@ -126,11 +130,14 @@ class _State:
         bound = self._raise(hint.price_distortion, hint.potential)
         if hint.joint is not None:
             self._improve(hint, bound, repaired)
-        if self.gap() > self.tol:  # a solver that stopped early may have had better prices on its way
-            for price, potential in hint.trail:
-                self._raise(price, potential)
+        self._trail += hint.trail
 
-    def _raise(self, price: float, potential: np.ndarray) -> DualBound:
+    def look_back(self) -> None:
+        """Prove the prices of all iterates: a solver that stopped early may have had better ones on its way."""
+        for price, potential in self._trail:
+            self._raise(price, potential)
+
+    def _raise(self, price: float, potential: Array) -> DualBound:
         bound = dual_bound(self.program, price, potential)
         self.bound = max(self.bound, bound, key=lambda b: b.value)
         return bound
@@ -228,6 +235,8 @@ def certify(
             state.take(hint, repaired=warm is None or hint is not warm[0])
             if state.gap() <= tol or budget.spent:
                 break
+        if state.gap() > tol:
+            state.look_back()
         if state.best is None and not budget.interrupted:
             state.fall_back()
     except KeyboardInterrupt:
@@ -262,7 +271,8 @@ def _hints(
         if math.isfinite(program.max_distortion):  # HiGHS may find nothing next to D_min(0)
             yield from _price_search(program, state, solver, budget)
         return
-    if method == "interior_point" or (solver == "auto" and smooth and interior_point.fits(program)):
+    all_pairs = solver == "auto" and smooth and n_y * n_x <= MOST_PAIRS_FOR_ALL
+    if method == "interior_point" or all_pairs:
         yield from _some(interior_point.hint(program, goal, budget))
     if method == "linear_program":
         yield linear_program.hint(program, budget=budget)

@@ -24,7 +24,6 @@ from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Program
 from cdp_toy.edges import Hint
-from cdp_toy.errors import MemoryRefusedError
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.newton import Data, Residuals, State, System, residuals, step_lengths
@@ -32,7 +31,7 @@ from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Indices
 from cdp_toy.validation import refuse_if_too_large as refuse_bytes
 
-__all__ = ["Answer", "Start", "fits", "hint", "refuse_if_too_large", "solve_on", "suits"]
+__all__ = ["Answer", "Start", "hint", "refuse_if_too_large", "solve_on", "suits"]
 
 #: Iterations before giving up: the toy takes 40-90 at n = 51 to 201 from a cold start.
 MOST_ITERATIONS = 200
@@ -90,15 +89,6 @@ def suits(program: Program) -> bool:
     if not (isinstance(perception, FDivergence) and perception.smooth):
         return False
     return program.max_perception > 0 and perception.sum_level(program.max_perception) < math.inf
-
-
-def fits(program: Program) -> bool:
-    """Whether the tables of all pairs fit in memory."""
-    try:
-        refuse_if_too_large(program)
-    except MemoryRefusedError:
-        return False
-    return True
 
 
 def refuse_if_too_large(program: Program) -> None:
