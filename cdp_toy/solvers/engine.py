@@ -28,6 +28,7 @@ from cdp_toy.solvers import interior_point, levels, linear_program, reference, t
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.columns import mean_cost
 from cdp_toy.solvers.levels import Near, Neighbour
+from cdp_toy.solvers.threads import one_blas_thread
 from cdp_toy.validation import Array
 
 __all__ = ["SOLVERS", "Certified", "SolverName", "certify", "chosen", "refuse_if_too_large"]
@@ -231,10 +232,11 @@ def certify(
     budget = Budget() if budget is None else budget
     state = _State(program, tol, near)
     try:
-        for hint in _hints(program, warm, state, solver, budget):
-            state.take(hint, repaired=warm is None or hint is not warm[0])
-            if state.gap() <= tol or budget.spent:
-                break
+        with one_blas_thread():
+            for hint in _hints(program, warm, state, solver, budget):
+                state.take(hint, repaired=warm is None or hint is not warm[0])
+                if state.gap() <= tol or budget.spent:
+                    break
         if state.gap() > tol:
             state.look_back()
         if state.best is None and not budget.interrupted:
