@@ -20,6 +20,10 @@ from cdp_toy.validation import Array, Indices
 
 __all__ = ["Grouped", "coarser", "lattice_of"]
 
+#: Neighbours along an axis that become one: with more there are fewer levels, each with poorer prices. Three on the line
+#: saved a fifth of the time at n = 201 and 401.
+MERGED_ON_LINE, MERGED_IN_PLANE = 3, 2
+
 
 @dataclass(frozen=True, eq=False)
 class Grouped:
@@ -49,15 +53,16 @@ def lattice_of(problem: DiscreteProblem) -> Grouped | None:
 
 
 def coarser(fine: Grouped) -> Grouped:
-    """Merge pairs of neighbours along every axis."""
+    """Merge neighbours, three on the line and two along either axis in the plane."""
     problem = fine.problem
     cost = problem.distortion_cost
     assert isinstance(cost, SquaredErrorCost)
+    merged_at_once = MERGED_ON_LINE if fine.place_x.shape[1] == 1 else MERGED_IN_PLANE
     decision = problem.error_cost.decision
     whole = decision.max(axis=1) > 1 - 1e-12
     kind = np.where(whole, decision.argmax(axis=1), decision.shape[1])  # cells that are cut keep to themselves
-    place_x, group_x = np.unique(np.column_stack([fine.place_x // 2, kind]), axis=0, return_inverse=True)
-    place_y, group_y = np.unique(fine.place_y // 2, axis=0, return_inverse=True)
+    place_x, group_x = np.unique(np.column_stack([fine.place_x // merged_at_once, kind]), axis=0, return_inverse=True)
+    place_y, group_y = np.unique(fine.place_y // merged_at_once, axis=0, return_inverse=True)
     group_x, group_y = group_x.ravel(), group_y.ravel()
     share_x, share_y = _shares(problem.p_x, group_x), _shares(problem.p_y, group_y)
     merged = replace(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,25 +38,40 @@ class Data:
     weight: Array  # of each pair in the complementarity
     divergence: FDivergence
 
+    @cached_property
+    def all_seen(self) -> bool:
+        """Whether every letter has source mass."""
+        return bool(self.seen.all())
+
+    @cached_property
+    def mass(self) -> Array:
+        """Source law, 1 for letters without."""
+        return self.p_x if self.all_seen else np.where(self.seen, self.p_x, 1.0)
+
     def descent(self, q: Array) -> Array:
         """f'(inf) - f'(q/p), 0 for letters without source mass."""
-        ratio = np.where(self.seen, q, 1.0) / np.where(self.seen, self.p_x, 1.0)
-        return np.where(self.seen, self.divergence.descent(ratio), 0.0)
+        if self.all_seen:
+            return self.divergence.descent(q / self.p_x)
+        return np.where(self.seen, self.divergence.descent(np.where(self.seen, q, 1.0) / self.mass), 0.0)
 
     def value(self, q: Array) -> float:
         """Sum of p f(q/p)."""
-        p, seen, last = self.p_x, self.seen, self.divergence.slope_at_infinity
-        inside = float(p[seen] @ self.divergence.generator((q[seen] - p[seen]) / p[seen]))
-        return inside + (last if math.isfinite(last) else 0.0) * float(q[~seen].sum())
+        p, last = self.mass, self.divergence.slope_at_infinity
+        terms = p * self.divergence.generator((q - p) / p)
+        if self.all_seen:
+            return float(terms.sum())
+        outside = float(q[~self.seen].sum())
+        return float(terms[self.seen].sum()) + (last if math.isfinite(last) else 0.0) * outside
 
     def secant(self, q: Array, v: Array, kap: float, gap: Array) -> Array:
         """Change of q for a unit change of -v, by the secant between q and the q that v asks for."""
-        p = np.where(self.seen, self.p_x, 1.0)
+        p = self.mass
         asked = p * self.divergence.ratio_at(v / kap)
         tangent = p / (kap * self.divergence.curvature(q / p))
         far = np.abs(gap) > 1e-6 * (np.abs(v) + kap * 1e-3)
         secant = np.where(far, (asked - q) / np.where(far, gap, 1.0), tangent)
-        return np.where(self.seen, np.clip(secant, tangent / FARTHEST, tangent * FARTHEST), 0.0)
+        secant = np.minimum(np.maximum(secant, tangent / FARTHEST), tangent * FARTHEST)
+        return secant if self.all_seen else np.where(self.seen, secant, 0.0)
 
 
 class State(NamedTuple):
@@ -182,7 +198,7 @@ class System:
             dv: Array, du: Array, dlam: float, dkap: float, missed: Array | float, open_q: Array | float
         ) -> Array:
             asked = -secant * (dv + slope * dkap - missed)
-            if data.seen.all():
+            if data.all_seen:
                 return asked
             # behind the infinite secant of a letter without source mass only the columns tell how q changes
             followed = open_q + self._to_columns(du) + self.column_theta * dv
@@ -229,17 +245,16 @@ class System:
 def step_lengths(data: Data, state: State, step: State, share: float) -> tuple[float, float]:
     """Longest primal and dual step lengths, at most one, that go `share` of the way to the boundary."""
 
-    def length(value: Array | float, change: Array | float) -> float:
-        ratio = np.asarray(change) / np.asarray(value)
-        worst = float(ratio.min(initial=0.0))
+    def length(worst: float) -> float:
         return math.inf if worst >= 0 else -share / worst
 
-    primal = [length(state.x, step.x), length(state.q[data.seen], step.q[data.seen])]
-    dual = [length(state.z, step.z), length(state.kap, step.kap)]
-    primal.append(length(state.t, step.t))
+    seen = slice(None) if data.all_seen else data.seen
+    primal = [length(float((step.x / state.x).min())), length(float((step.q[seen] / state.q[seen]).min()))]
+    dual = [length(float((step.z / state.z).min())), length(step.kap / state.kap)]
+    primal.append(length(step.t / state.t))
     if data.distortion is not None:
-        primal.append(length(state.s, step.s))
-        dual.append(length(state.lam, step.lam))
+        primal.append(length(step.s / state.s))
+        dual.append(length(step.lam / state.lam))
     if math.isfinite(data.divergence.slope_at_infinity):  # descents are positive then
-        dual.append(length(state.v[data.seen], step.v[data.seen]))
+        dual.append(length(float((step.v[seen] / state.v[seen]).min())))
     return min(1.0, *primal), min(1.0, *dual)

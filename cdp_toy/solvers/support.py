@@ -9,7 +9,8 @@ from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cho_solve_banded, cholesky_banded
+from numpy.linalg import LinAlgError
+from scipy.linalg.lapack import dpbtrf, dpbtrs, dpotrf, dpotrs  # scipy.linalg checks more than these cost
 from scipy.sparse import csc_array, csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import splu
@@ -129,7 +130,10 @@ class NormalMatrix:
         band = np.zeros((self._width + 1, len(diagonal)))
         band.ravel()[self._band] = -off
         band[0] = diagonal[self._order]
-        return partial(_solved, cholesky_banded(band, lower=True, check_finite=False), self._order)
+        factor, failed = dpbtrf(band, lower=1, overwrite_ab=1)
+        if failed:
+            raise LinAlgError
+        return partial(_solved, factor, self._order)
 
     def _sparse(self, off: Array, diagonal: Array) -> Solve:
         a, b = self._ends
@@ -142,14 +146,16 @@ class NormalMatrix:
     def _dense(self, off: Array, diagonal: Array) -> Solve:
         matrix = -off
         np.fill_diagonal(matrix, diagonal)
-        factor = cho_factor(matrix, check_finite=False)
-        return lambda right: np.asarray(cho_solve(factor, right, check_finite=False))
+        factor, failed = dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
+        if failed:
+            raise LinAlgError
+        return lambda right: np.asarray(dpotrs(factor, right, lower=1)[0])
 
 
 def _solved(factor: Array, order: Indices, right: Array) -> Array:
     """Solution with a banded factor of the reordered matrix."""
     out = np.empty_like(right)
-    out[order] = cho_solve_banded((factor, True), right[order], check_finite=False)
+    out[order] = dpbtrs(factor, right[order], lower=1)[0]
     return out
 
 
