@@ -20,8 +20,8 @@ from cdp_toy.validation import Array, Indices
 
 __all__ = ["Grouped", "coarser", "lattice_of"]
 
-#: Neighbours along an axis that become one: with more there are fewer levels, each with poorer prices. Three on the line
-#: saved a fifth of the time at n = 201 and 401.
+#: Neighbours along an axis that become one: more make fewer levels, each with poorer prices. Three in place of two on
+#: the line saved a fifth of the time at n = 201 and 401.
 MERGED_ON_LINE, MERGED_IN_PLANE = 3, 2
 
 
