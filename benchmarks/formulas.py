@@ -102,7 +102,11 @@ def _transport(p: Array, q: Array, cost: Array) -> float:
     ones = np.ones((1, n))
     marginals = vstack([kron(eye_array(n), ones), kron(ones, eye_array(n))])
     # the last marginal follows from the others, and rounding of the sums must not make the program infeasible
-    answer = linprog(cost.ravel(), A_eq=marginals.tocsr()[:-1], b_eq=np.concatenate([p, q * (p.sum() / q.sum())])[:-1])
-    if not answer.success:
+    right = np.concatenate([p, q * (p.sum() / q.sum())])[:-1]
+    for presolve in (True, False):  # presolve takes traces of 1e-12 for a contradiction at times
+        answer = linprog(cost.ravel(), A_eq=marginals.tocsr()[:-1], b_eq=right, options={"presolve": presolve})
+        if answer.success:
+            break
+    else:
         raise ArithmeticError(f"the transport program failed: {answer.message}")
     return float(answer.fun)
