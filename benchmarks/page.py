@@ -100,7 +100,7 @@ def readme_section(results: Sequence[CaseResult], facts: dict[str, str]) -> str:
     """Short table with the machine in one line, for between the markers of the README."""
     machine = f"{facts['CPU']}, one thread; CVXPY {facts['cvxpy']}, Clarabel {facts['clarabel']} at its defaults"
     return (
-        f"{headline_table(results)}\n\nMeasured in one run ({machine}). Errors are against the certified value; "
+        f"{headline_table(results)}\n\nEvery row from one run ({machine}). Errors are against the certified value; "
         "excesses are what the returned channel takes beyond the levels it was given. [All tables](docs/benchmarks.md)."
     )
 
