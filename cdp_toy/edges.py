@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Evaluation, Program, channel_of, evaluate
 from cdp_toy.costs import SquaredErrorCost
+from cdp_toy.couplings import monotone
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.pricing import Pricing
 from cdp_toy.validation import Array, Indices, Mask
 
-__all__ = ["Hint", "cheap_anchors", "coupling", "flat_profiles", "without_perception"]
+__all__ = ["Hint", "cheap_anchors", "coupling", "flat_profiles", "on_line", "without_perception"]
 
 
 class Hint(NamedTuple):
@@ -88,26 +89,26 @@ class Choice(NamedTuple):
     distortion: float
 
 
+def on_line(problem: DiscreteProblem) -> bool:
+    """Whether letters and observations are ordered, so that a monotone coupling is near any good channel."""
+    cost = problem.distortion_cost
+    return isinstance(cost, SquaredErrorCost) and cost.mean_x.shape[1] == 1
+
+
 def coupling(problem: DiscreteProblem) -> csr_array:
     """Joint law with marginals p_Y and p_X, monotone in the posterior mean where there is one: perception 0."""
-    cost = problem.distortion_cost
-    if isinstance(cost, SquaredErrorCost) and cost.mean_x.shape[1] == 1:
+    rows: Indices = np.arange(problem.n_y)
+    columns: Indices = np.arange(problem.n_x)
+    if on_line(problem):
+        cost = cast(SquaredErrorCost, problem.distortion_cost)
         rows, columns = np.argsort(cost.mean_y[:, 0]), np.argsort(cost.mean_x[:, 0])
-    else:
-        rows, columns = np.arange(problem.n_y), np.arange(problem.n_x)
-    ends_y, ends_x = np.cumsum(problem.p_y[rows]), np.cumsum(problem.p_x[columns])
-    ends = np.sort(np.concatenate([ends_y, ends_x]))  # both cut [0, 1] into pieces; a pair gets what lies in both
-    mass = np.diff(ends, prepend=0.0)
-    kept = mass > 0
-    middle = (ends - mass / 2)[kept]
-    i = rows[np.minimum(np.searchsorted(ends_y, middle), problem.n_y - 1)]
-    j = columns[np.minimum(np.searchsorted(ends_x, middle), problem.n_x - 1)]
-    monotone = csr_array((mass[kept], (i, j)), shape=problem.shape)
+    i, j, mass = monotone(problem.p_y[rows], problem.p_x[columns])
+    joint = csr_array((mass, (rows[i], columns[j])), shape=problem.shape)
     # cumulative rounding can starve the lightest letters: the heaviest observation gives them what they lack
-    lacking = np.maximum(problem.p_x - np.asarray(monotone.sum(axis=0)).ravel(), 0.0)
+    lacking = np.maximum(problem.p_x - np.asarray(joint.sum(axis=0)).ravel(), 0.0)
     letters = np.flatnonzero(lacking)
     heaviest = np.full(len(letters), np.argmax(problem.p_y))
-    return csr_array(monotone + csr_array((lacking[letters], (heaviest, letters)), shape=problem.shape))
+    return csr_array(joint + csr_array((lacking[letters], (heaviest, letters)), shape=problem.shape))
 
 
 def cheap_anchors(program: Program) -> Iterator[Evaluation]:

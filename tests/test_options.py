@@ -314,3 +314,21 @@ def test_limits_never_turn_into_infeasibility() -> None:
         for count in (1, 5, 20):
             point = cdp.solve(LARGE, least.upper + spare, PERCEPTION, max_iter=count)
             assert point.status is not Status.INFEASIBLE
+
+
+# threads
+
+
+def test_blas_keeps_to_one_thread_during_a_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    counts: list[int] = []
+    step = newton.System.step
+
+    def counted(system: Any, *arguments: Any) -> Any:
+        counts.extend(pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas")
+        return step(system, *arguments)
+
+    monkeypatch.setattr(newton.System, "step", counted)
+    with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
+        cdp.solve(TOY, *LEVELS[id(TOY)], max_iter=2)
+    assert set(counts) == {1}

@@ -11,6 +11,7 @@ continuous laws from above.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -72,9 +73,9 @@ class Wasserstein(Perception):
             )
         return type(self)(letters)
 
+    @abstractmethod
     def pair_costs(self, rows: Indices, columns: Indices) -> Array:
         """Ground cost of pairs of letters, index arrays that broadcast against each other; 0 on the diagonal."""
-        raise NotImplementedError
 
     @property
     def bound(self) -> Letters:

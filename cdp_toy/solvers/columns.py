@@ -12,13 +12,13 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Program
-from cdp_toy.costs import SquaredErrorCost
+from cdp_toy.edges import on_line
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.interior_point import Answer, Start, solve_on
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["generate", "heavy_pairs", "mean_cost", "on_line", "pair_keys"]
+__all__ = ["generate", "heavy_pairs", "mean_cost", "pair_keys"]
 
 #: Letters that a row starts with in every class within reach, on the line and elsewhere; observations of a letter.
 #: With 5 on the line restricted programs at n = 1601 turned out infeasible; 10 in the plane took longer than 6.
@@ -57,12 +57,6 @@ def heavy_pairs(joint: csr_array, problem: DiscreteProblem) -> Indices:
     column = np.bincount(columns, weights=entries.data, minlength=problem.n_x)
     heavy = entries.data > HEAVY * np.minimum(row[rows], column[columns])
     return pair_keys(rows[heavy], columns[heavy], problem.n_x)
-
-
-def on_line(problem: DiscreteProblem) -> bool:
-    """Whether letters and observations are ordered, so that a monotone coupling is near any good channel."""
-    cost = problem.distortion_cost
-    return isinstance(cost, SquaredErrorCost) and cost.mean_x.shape[1] == 1
 
 
 def generate(

@@ -22,11 +22,11 @@ from scipy.spatial import KDTree
 from cdp_toy.certificates import Evaluation, Program
 from cdp_toy.coarsening import Grouped, coarser, lattice_of
 from cdp_toy.costs import Cost, PricedCost, SquaredErrorCost, expected
-from cdp_toy.edges import Hint, coupling
+from cdp_toy.edges import Hint, coupling, on_line
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.solvers.columns import generate, heavy_pairs, mean_cost, on_line, pair_keys
+from cdp_toy.solvers.columns import generate, heavy_pairs, mean_cost, pair_keys
 from cdp_toy.solvers.interior_point import Answer, Start, solve_on
 from cdp_toy.validation import Array, Indices
 
