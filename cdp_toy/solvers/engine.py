@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -91,6 +91,8 @@ class _State:
         self.best: Evaluation | None = None
         self.label = "none"
         self.tightening = (0.0, 0.0)
+        #: whether a channel may be repaired at the price of D_min(P)
+        self.thorough = False
         self._near = near
         self._trail: tuple[tuple[float, Array], ...] = ()
 
@@ -109,18 +111,24 @@ class _State:
     @cached_property
     def anchor(self) -> Evaluation | None:
         """First strictly feasible channel on offer; looked for once, and only when needed."""
+        if self.cheap_anchor is not None or self.near is None:
+            return self.cheap_anchor
+        return self._first_inside(self.near.anchors())
+
+    @cached_property
+    def cheap_anchor(self) -> Evaluation | None:
+        """The same without asking for D_min(P)."""
+        return self._first_inside(cheap_anchors(self.program))
+
+    def _first_inside(self, channels: Iterable[Evaluation]) -> Evaluation | None:
         exactly_p = self.program.max_perception == 0  # where rounding is all the slack there is
-        return next((a for a in self._anchors() if a.violation <= 0 or (exactly_p and a.feasible)), None)
+        return next((a for a in channels if a.violation <= 0 or (exactly_p and a.feasible)), None)
 
     def fall_back(self) -> None:
         """Take any feasible channel on offer."""
-        for channel in self._anchors():
+        near = () if self.near is None else self.near.anchors()
+        for channel in (*cheap_anchors(self.program), *near):
             self._offer(channel, "a feasible channel that no solver improved")
-
-    def _anchors(self) -> Iterator[Evaluation]:
-        yield from cheap_anchors(self.program)
-        if self.near is not None:
-            yield from self.near.anchors()
 
     def gap(self) -> float:
         """Certified gap so far."""
@@ -167,13 +175,16 @@ class _State:
             # where perception asks for next to no mass, the rows' own choice, fed by the law that the best prices ask
             # for, is better than what a cone solver leaves in the last digits
             candidates.append(fed(program, self.unfed, self.bound))
-        for candidate in candidates:
-            pulled = candidate
-            if candidate.violation > 0 and self.anchor is not None:
-                pulled = mixed_to_feasible(program, candidate, self.anchor)
-            self._offer(pulled, hint.solver)
+        self._pull(candidates, self.anchor if self.thorough else self.cheap_anchor, hint.solver)
         if self.gap() > self.tol:  # next to D_min(P) the slack that rounding is granted is worth more than the gap
             self._offer(found, hint.solver)
+
+    def _pull(self, candidates: list[Evaluation], anchor: Evaluation | None, solver: str) -> None:
+        """Offer candidates, those that miss the levels pulled towards a channel that meets them."""
+        for candidate in candidates:
+            if candidate.violation > 0 and anchor is not None:
+                candidate = mixed_to_feasible(self.program, candidate, anchor)
+            self._offer(candidate, solver)
 
     def _offer(self, candidate: Evaluation, solver: str) -> None:
         if candidate.feasible and (self.best is None or candidate.objective < self.best.objective):
@@ -266,7 +277,11 @@ def _hints(
         )
     method = chosen(program) if solver == "auto" else solver
     if method == "levels" and program.max_perception > 0:
-        yield from _some(levels.hint(program, goal, budget, state))
+        hint = levels.hint(program, goal, budget, state)
+        yield from _some(hint)
+        state.thorough = True
+        yield from _some(hint)
+    state.thorough = True
     _ = state.anchor  # a D below D_min(P) is found out before anything slower runs
     if program.max_perception == 0:
         yield transport.hint(program, budget)

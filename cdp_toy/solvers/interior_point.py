@@ -17,40 +17,35 @@ is returned is a hint; `certificates` proves what it is worth.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, cast
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Program
+from cdp_toy.costs import Cost
 from cdp_toy.edges import Hint
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.solvers.newton import Data, Residuals, State, System, residuals, step_lengths
+from cdp_toy.solvers.iteration import LEVEL_SHARE, Path, iterate
+from cdp_toy.solvers.newton import Data, State
 from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Indices
 from cdp_toy.validation import refuse_if_too_large as refuse_bytes
 
-__all__ = ["Answer", "Start", "hint", "refuse_if_too_large", "solve_on", "suits"]
+__all__ = ["COLD_BARRIER", "Answer", "Iterate", "Start", "hint", "refuse_if_too_large", "solve_on", "suits"]
 
-#: Iterations before giving up: the toy takes 40-90 at n = 51 to 201 from a cold start.
-MOST_ITERATIONS = 200
-#: A merit this much above the best one will not come back: the restricted program is infeasible.
-HOPELESS = 1e6
-#: Share of the way to the boundary that a step goes at most.
-STEP = 0.99
-#: A step is halved while it makes the merit grow by more than this factor, and as long as it is longer than that.
-GROWTH, SHORTEST = 2.0, 1e-3
-#: The complementarity keeps at least this share of what the equations miss: it would run away to nothing.
-AHEAD = 1e-2
-#: Rows are centred with this power of their mass: twelve toys took 703 iterations, 799 with .75, over 1038 with 1.
-ROW_POWER = 0.5
-#: Share of the complementarity that the two levels carry each.
-LEVEL_SHARE = 0.1
+#: Rows are centred with this power of their mass. Twelve toys took 703 iterations with .5, 799 with .75, over 1038 with
+#: 1; 80 x 80 cells, with rows of 1e-8 that are the last to settle, 107 with .5 and 68 with .3.
+ROW_POWER = 0.3
+#: Share of its row that a new pair takes at most.
+FRESH = 0.02
 #: Letters below this count as having no source mass: a hint only, and their ratios q/p overflow.
 LIGHTEST_LETTER = 1e-15
-#: Barrier that the rows start with from nothing, in units of the mean cost.
-COLD_BARRIER = 0.1
+#: Barrier that the rows together start with from nothing, in units of the mean cost.
+COLD_BARRIER = 3.0
 #: Prices start no lower than this, in units of the mean cost.
 LEAST_PRICE = 1e-6
 #: A potential that has to be shifted starts as if its least letter had this ratio q/p.
@@ -60,7 +55,7 @@ TABLES = 16
 
 
 class Start(NamedTuple):
-    """Prices and a potential to start from, in units of the program, and the barrier that the rows start with."""
+    """Prices and a potential to start from, in units of the program, and the barrier of all rows together."""
 
     price_distortion: float
     price_perception: float
@@ -68,19 +63,134 @@ class Start(NamedTuple):
     barrier: float
 
 
-class Answer(NamedTuple):
-    """What the iteration ended with: a joint law on the support, prices, potential, and what they miss."""
+class Iterate(NamedTuple):
+    """A state on some pairs, in units of the program, to be taken up on more of them."""
 
-    joint: csr_array
-    price_distortion: float
-    price_perception: float
-    potential: Array  # NaN at letters outside of the support
-    merit: float  # complementarity and residuals, in units of the objective
-    trail: tuple[tuple[float, Array], ...]  # prices and potentials of every iterate
+    keys: Indices  # row * n_x + column of the pairs, ascending
+    x: Array
+    z: Array
+    u: Array  # of all observations
+    v: Array  # of all letters; NaN at those outside of the support, as for q
+    q: Array
+    lam: float
+    kap: float
+    s: float
+    t: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the iteration ended with, in units of the program."""
+
+    path: Path
+    units: _Units
+
+    @cached_property
+    def _last(self) -> Iterate:
+        assert self.path.best is not None
+        return self.units.outside(self.path.best)
+
+    @cached_property
+    def joint(self) -> csr_array:
+        """Joint law on the support."""
+        problem = self.units.program.problem
+        return csr_array((self._last.x, np.divmod(self._last.keys, problem.n_x)), shape=problem.shape)
+
+    @property
+    def price_distortion(self) -> float:
+        """Price of the distortion level."""
+        return self._last.lam
+
+    @property
+    def price_perception(self) -> float:
+        """Price of the perception level."""
+        return self._last.kap
+
+    @property
+    def potential(self) -> Array:
+        """Potential of every letter; NaN at letters outside of the support."""
+        return self._last.v
+
+    @property
+    def merit(self) -> float:
+        """Complementarity, and what the equations miss, in units of the objective."""
+        return self.units.cost * self.path.merit
+
+    def before(self, merit: float) -> Iterate:
+        """The last state kept whose merit was at least this one, or the first one."""
+        stations = [state for worth, state in self.path.stations if self.units.cost * worth >= merit]
+        return self.units.outside(stations[-1] if stations else self.path.stations[0][1])
 
     def hint(self, solver: str) -> Hint:
-        """What certificates are to prove."""
-        return Hint(self.joint, self.price_distortion, self.potential, solver, self.trail)
+        """What certificates are to prove: the end, and the prices of every iterate."""
+        price = self.units.cost / self.units.distortion
+        trail = tuple((price * float(lam), self.units.potential(v)) for lam, v in self.path.trail)
+        return Hint(self.joint, self.price_distortion, self.potential, solver, trail)
+
+
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """What turns states of a restricted program, in units of its own, into those of the program, and back."""
+
+    program: Program
+    keys: Indices
+    used_rows: Indices
+    used_columns: Indices
+    cost: float
+    distortion: float
+    least_cost: Array  # of each row, which the program in its own units lacks
+    least_distortion: Array
+
+    def potential(self, v: Array) -> Array:
+        """Potential of all letters."""
+        return self._spread(self.cost * v, self.used_columns, self.program.problem.n_x)
+
+    def outside(self, state: State) -> Iterate:
+        """A state in units of the program."""
+        problem = self.program.problem
+        lam = self.cost / self.distortion * float(state.lam)
+        u = self.cost * state.u + self.least_cost + lam * self.least_distortion
+        return Iterate(
+            self.keys,
+            state.x,
+            self.cost * state.z,
+            self._spread(u, self.used_rows, problem.n_y),
+            self.potential(state.v),
+            self._spread(state.q, self.used_columns, problem.n_x),
+            lam,
+            self.cost * float(state.kap),
+            self.distortion * float(state.s),
+            float(state.t),
+        )
+
+    def inside(self, data: Data, old: Iterate) -> State:
+        """A state of other pairs, in units of this program; new pairs are as central as the old ones."""
+        support = data.support
+        lam = old.lam * self.distortion / self.cost
+        u = (old.u[self.used_rows] - self.least_cost - old.lam * self.least_distortion) / self.cost
+        v = old.v[self.used_columns] / self.cost
+        v = np.where(np.isfinite(v), v, np.nanmin(v))
+        x, z = np.full(support.size, np.nan), np.full(support.size, np.nan)
+        kept = np.isin(old.keys, self.keys, assume_unique=True)
+        known = np.searchsorted(self.keys, old.keys[kept])
+        x[known], z[known] = old.x[kept], old.z[kept] / self.cost
+        levels = (np.float64(number) for number in (lam, old.kap / self.cost, old.s / self.distortion, old.t))
+        state = State(x, z, u, v, np.zeros_like(v), *levels)
+        gap = float(old.x @ old.z) / self.cost + state.lam * state.s + state.kap * state.t
+        new = np.isnan(x)
+        rows, columns = support.rows[new], support.columns[new]
+        product = (1 - 2 * LEVEL_SHARE) * gap * data.weight[new]
+        reduced = data.priced(state.lam)[new] - u[rows] - v[columns]
+        z[new] = np.maximum(reduced, product / (FRESH * data.p_y[rows]))
+        x[new] = product / z[new]
+        x *= (data.p_y / support.row_sums(x))[support.rows]
+        return state._replace(x=x, q=support.column_sums(x))
+
+    @staticmethod
+    def _spread(values: Array, places: Indices, size: int) -> Array:
+        out = np.full(size, np.nan)
+        out[places] = values
+        return out
 
 
 def suits(program: Program) -> bool:
@@ -115,140 +225,84 @@ def hint(program: Program, tol: float, budget: Budget) -> Hint | None:
         None when the iteration broke down without a usable point.
     """
     refuse_if_too_large(program)
-    rows, columns = np.nonzero(program.support())
-    answer = solve_on(program, rows, columns, tol, budget)
+    answer = solve_on(program, np.flatnonzero(program.support()), tol, budget)
     return None if answer is None else answer.hint("interior point")
 
 
 def solve_on(
-    program: Program, rows: Indices, columns: Indices, tol: float, budget: Budget, start: Start | None = None
+    program: Program, keys: Indices, tol: float, budget: Budget, start: Start | Iterate | None = None
 ) -> Answer | None:
-    """Solve a program restricted to some of its allowed pairs, given in row-major order.
+    """Solve a program restricted to some of its allowed pairs.
 
     Parameters
     ----------
     program : Program
-    rows, columns : integer arrays of shape (m,)
-        At least one pair for every observation with mass.
+    keys : integer array of shape (m,)
+        row * n_x + column of the pairs, ascending, with at least one for every observation with mass.
     tol : float
         Gap at which to stop, in units of the objective.
     budget : Budget
-    start : Start, optional
-        Prices and potential of a neighbour; from scratch without.
+    start : Start or Iterate, optional
+        Prices and potential of a neighbour, or a state on some of these pairs; from scratch without.
     """
-    problem, divergence = program.problem, cast(FDivergence, program.problem.perception)
+    data, units = _restricted(program, keys)
+    with np.errstate(all="ignore"):  # a breakdown shows in the numbers, and those are looked at
+        if start is None:
+            first = _start(data, 1.0, 1.0, data.descent(data.p_x), COLD_BARRIER)
+        elif isinstance(start, Iterate):
+            first = units.inside(data, start)
+        else:
+            first = _start(
+                data,
+                start.price_distortion * units.distortion / units.cost,
+                start.price_perception / units.cost,
+                start.potential[units.used_columns] / units.cost,
+                start.barrier,
+            )
+        path = iterate(data, first, tol / units.cost, budget)
+    return None if path.best is None else Answer(path, units)
+
+
+def _restricted(program: Program, keys: Indices) -> tuple[Data, _Units]:
+    """Arrays of a program on some of its pairs, in units of its own."""
+    problem = program.problem
+    rows, columns = np.divmod(keys, problem.n_x)
     seen = problem.p_y > 0
     if not seen.all():
-        rows, columns = rows[seen[rows]], columns[seen[rows]]
-    used_rows, used_columns = np.flatnonzero(seen), np.unique(columns)
-    support = Support(
-        np.searchsorted(used_rows, rows), np.searchsorted(used_columns, columns), (len(used_rows), len(used_columns))
-    )
+        keys, rows, columns = keys[seen[rows]], rows[seen[rows]], columns[seen[rows]]
+    met = np.zeros(problem.n_x, dtype=bool)
+    met[columns] = True
+    used_rows, used_columns = np.flatnonzero(seen), np.flatnonzero(met)
+    support = Support((np.cumsum(seen) - 1)[rows], (np.cumsum(met) - 1)[columns], (len(used_rows), len(used_columns)))
     p_y, p_x = problem.p_y[used_rows], problem.p_x[used_columns]
 
-    def above_least(values: Array) -> tuple[Array, float]:
+    def above_least(cost: Cost) -> tuple[Array, Array, float]:
+        values = cost.entries(rows, columns)
         least = support.row_minima(values)
-        return values - least[support.rows], float(p_y @ least)
+        unit = abs(cost.mean(problem.p_y, problem.p_x) - float(p_y @ least)) or 1.0
+        return (values - least[support.rows]) / unit, least, unit
 
-    cost, floor = above_least(program.objective.entries(rows, columns))
-    unit = abs(program.objective.mean(problem.p_y, problem.p_x) - floor) or 1.0
-    distortion, limit, distortion_unit = None, math.inf, 1.0
+    cost, least_cost, unit = above_least(program.objective)
+    distortion, limit, distortion_unit, least_distortion = None, math.inf, 1.0, np.zeros(len(p_y))
     if math.isfinite(program.max_distortion):
-        distortion, floor = above_least(problem.distortion_cost.entries(rows, columns))
-        distortion_unit = abs(problem.distortion_cost.mean(problem.p_y, problem.p_x) - floor) or 1.0
-        distortion, limit = distortion / distortion_unit, (program.max_distortion - floor) / distortion_unit
+        distortion, least_distortion, distortion_unit = above_least(problem.distortion_cost)
+        limit = (program.max_distortion - float(p_y @ least_distortion)) / distortion_unit
     weight = (p_y**ROW_POWER)[support.rows]
+    divergence = cast(FDivergence, problem.perception)
     data = Data(
         support,
         NormalMatrix(support),
         p_y,
         p_x,
         p_x > LIGHTEST_LETTER,
-        cost / unit,
+        cost,
         distortion,
         limit,
         divergence.sum_level(program.max_perception),
         weight / weight.sum(),
         divergence,
     )
-    with np.errstate(all="ignore"):  # a breakdown shows in the numbers, and those are looked at
-        first = (
-            _start(data, 1.0, 1.0, data.descent(p_x), COLD_BARRIER)
-            if start is None
-            else _start(
-                data,
-                start.price_distortion * distortion_unit / unit,
-                start.price_perception / unit,
-                start.potential[used_columns] / unit,
-                start.barrier,
-            )
-        )
-        state, merit, trail = _solve(data, first, tol / unit, budget)
-    if state is None:
-        return None
-
-    def outside(v: Array) -> Array:
-        potential = np.full(problem.n_x, np.nan)
-        potential[used_columns] = unit * v
-        return potential
-
-    price = unit / distortion_unit
-    return Answer(
-        csr_array((state.x, (rows, columns)), shape=problem.shape),
-        price * float(state.lam),
-        unit * float(state.kap),
-        outside(state.v),
-        unit * merit,
-        tuple((price * float(lam), outside(v)) for lam, v in trail),
-    )
-
-
-def _solve(
-    data: Data, state: State, tol: float, budget: Budget
-) -> tuple[State | None, float, list[tuple[float, Array]]]:
-    """Iterate to complementarity `tol`; the best state met (None when there is none), its merit, all prices met."""
-    best, best_merit, trail = None, math.inf, []
-    missed = residuals(data, state)
-    try:
-        for _ in range(MOST_ITERATIONS):
-            merit = state.gap() + missed.size(state)
-            if not math.isfinite(merit):
-                break
-            trail.append((state.lam, state.v))
-            if merit < best_merit:
-                best, best_merit = state, merit
-            if merit <= tol or merit > HOPELESS * best_merit or not budget.step():
-                break
-            system = System(data, state, missed)
-            if system.solve is None:
-                break
-            state, missed = _next(data, state, system, merit)
-    except KeyboardInterrupt:  # what is found by now is kept
-        budget.interrupted = True
-    return best, best_merit, trail
-
-
-def _next(data: Data, state: State, system: System, merit: float) -> tuple[State, Residuals]:
-    """Predictor and corrector, with step lengths of their own for what is primal and what is dual."""
-    gap = state.gap()
-    affine = system.step(-state.x * state.z, -state.lam * state.s, -state.kap * state.t)
-    primal, dual = step_lengths(data, state, affine, 1.0)
-    sigma = min(max((state.moved(affine, primal, dual).gap() / gap) ** 3, (1 - min(primal, dual)) ** 3, 1e-4), 1.0)
-    target = max(sigma * gap, min(gap, AHEAD * (merit - gap)))
-    pairs = (1 - 2 * LEVEL_SHARE) * target * data.weight
-    step = system.step(
-        pairs - state.x * state.z - affine.x * affine.z,
-        LEVEL_SHARE * target - state.lam * state.s - affine.lam * affine.s,
-        LEVEL_SHARE * target - state.kap * state.t - affine.kap * affine.t,
-    )
-    primal, dual = step_lengths(data, state, step, STEP)
-    while True:
-        there = state.moved(step, primal, dual)
-        missed = residuals(data, there)
-        # where f bends fast, a step that is too long throws the divergence far off
-        if there.gap() + missed.size(there) <= GROWTH * merit or max(primal, dual) < SHORTEST:
-            return there, missed
-        primal, dual = primal / 2, dual / 2
+    return data, _Units(program, keys, used_rows, used_columns, unit, distortion_unit, least_cost, least_distortion)
 
 
 def _start(data: Data, lam: float, kap: float, v: Array, barrier: float) -> State:
@@ -258,12 +312,10 @@ def _start(data: Data, lam: float, kap: float, v: Array, barrier: float) -> Stat
     kap, lam = max(kap, LEAST_PRICE), 0.0 if data.distortion is None else max(lam, LEAST_PRICE)
     if math.isfinite(data.divergence.slope_at_infinity) and v.min() <= 0:  # potentials of others may be shifted
         v = v - v.min() + kap * data.descent(SHIFTED_RATIO * data.p_x).max()
-    c = data.cost - v[support.columns]
-    if data.distortion is not None:
-        c += lam * data.distortion
+    c = data.priced(lam) - v[support.columns]
     least = support.row_minima(c)
     above = c - least[support.rows]
-    weight = barrier * data.weight * len(data.p_y)
+    weight = barrier * data.weight
     # the row sum is convex and falls in the distance of u from the least cost: Newton's method from the left
     depth = support.row_sums(np.where(above == 0, weight, 0.0)) / data.p_y
     for _ in range(60):

@@ -38,10 +38,12 @@ FULL = 1_000
 FULL_WITHOUT_LEVELS = 160_000
 #: Merging has to take away at least this share of the pairs to be worth a level.
 LEAST_MERGED = 0.3
-#: Barrier that rows start with after prolonging prices, and from a neighbour's prices.
-PROLONGED, NEIGHBOUR = 1e-3, 1e-4
+#: Barrier that rows start with together after prolonging prices, and from a neighbour's prices.
+PROLONGED, NEIGHBOUR = 0.1, 0.02
 #: Gap of coarser levels, and of the first round of every level, in units of the mean cost.
 COARSE_TOL, FIRST_ROUND = 1e-9, 0.03
+#: Where the coarser levels cannot tell how far D lies above D_min(P), that is found to this share of their error.
+SHARP = 0.05
 #: Places that the interpolation of a letter looks at.
 PLACES = 12
 #: Pairs of a feasible channel beyond this many for each letter would fill a sparse matrix.
@@ -131,29 +133,38 @@ def _through(
     """Answers of the levels of a chain down to number `finest`, each from the prices of the one before."""
     answers: list[Answer | None] = [None] * len(chain)
     for depth in range(len(chain) - 1, finest - 1, -1):
-        program, _, local = chain[depth]
-        problem = program.problem
-        goal = tol if depth == 0 else COARSE_TOL * mean_cost(program)
-        below = answers[depth + 1] if depth + 1 < len(chain) else None
-        first = FIRST_ROUND * mean_cost(program)
-        if below is not None:
-            coarse = chain[depth + 1]
-            start = _prolonged(below, coarse.program, program)
-            local = np.union1d(local, _blocks(heavy_pairs(below.joint, coarse.program.problem), coarse, problem))
-        elif problem.n_y * problem.n_x <= FULL_WITHOUT_LEVELS:
-            rows, columns = np.nonzero(program.support())
-            answers[depth] = solve_on(program, rows, columns, goal, budget)
-            continue
-        else:
-            start = Start(1.0, 1.0, np.zeros(problem.n_x), PROLONGED)
-
-        def feasible(program: Program = program, depth: int = depth) -> Indices:
-            if depth == 0 and background is not None:
-                return _rescue(program, background)
-            return heavy_pairs(coupling(program.problem), program.problem)
-
-        answers[depth] = generate(program, start, goal, budget, local, feasible, first)
+        goal = tol if depth == 0 else COARSE_TOL * mean_cost(chain[depth].program)
+        answers[depth] = _level(chain, answers, depth, goal, budget, background)
     return answers
+
+
+def _level(
+    chain: list[Level],
+    answers: list[Answer | None],
+    depth: int,
+    goal: float,
+    budget: Budget,
+    background: Background | None,
+) -> Answer | None:
+    """Answer of one level of a chain, from the prices of the next coarser one."""
+    program, _, local = chain[depth]
+    problem = program.problem
+    below = answers[depth + 1] if depth + 1 < len(chain) else None
+    if below is not None:
+        coarse = chain[depth + 1]
+        start = _prolonged(below, coarse.program, program)
+        local = np.union1d(local, _blocks(heavy_pairs(below.joint, coarse.program.problem), coarse, problem))
+    elif problem.n_y * problem.n_x <= FULL_WITHOUT_LEVELS:
+        return solve_on(program, np.flatnonzero(program.support()), goal, budget)
+    else:
+        start = Start(1.0, 1.0, np.zeros(problem.n_x), PROLONGED)
+
+    def feasible() -> Indices:
+        if depth == 0 and background is not None:
+            return _rescue(program, background)
+        return heavy_pairs(coupling(problem), problem)
+
+    return generate(program, start, goal, budget, local, feasible, FIRST_ROUND * mean_cost(program))
 
 
 def _chain(program: Program) -> list[Level]:
@@ -192,7 +203,8 @@ def _with_spare_distortion(chain: list[Level], budget: Budget, background: Backg
         )
         for level in chain
     ]
-    answers = [answer for answer in _through(least, 0.0, budget, None, finest=1)[1:] if answer is not None]
+    found = _through(least, 0.0, budget, None, finest=1)
+    answers = [answer for answer in found[1:] if answer is not None]
     if len(answers) < len(chain) - 1:
         return chain[:1]
     floors = [
@@ -203,7 +215,12 @@ def _with_spare_distortion(chain: list[Level], budget: Budget, background: Backg
     # errors of second order in the cell: a third of the last change is left
     left = (floors[0] - floors[1]) / 3 if len(floors) > 1 else 0.1 * floors[0]
     spare, local = limit - floors[0] - left, chain[0].local
-    if spare <= abs(left) and background.near is not None:
+    if spare <= abs(left):
+        rough = _level(least, found, 0, SHARP * abs(left), budget, None)
+        if rough is not None:
+            spare = limit - expected(least[0].program.problem.distortion_cost, rough.joint)
+            local = np.union1d(local, heavy_pairs(rough.joint, chain[0].program.problem))
+    if spare <= 3 * SHARP * abs(left) and background.near is not None:
         spare = limit - background.near.distortion
         local = np.union1d(local, heavy_pairs(background.near.witness, chain[0].program.problem))
     out = [chain[0]._replace(local=local)]

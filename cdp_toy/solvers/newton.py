@@ -48,6 +48,10 @@ class Data:
         """Source law, 1 for letters without."""
         return self.p_x if self.all_seen else np.where(self.seen, self.p_x, 1.0)
 
+    def priced(self, lam: float) -> Array:
+        """Cost of every pair, with the distortion at its price."""
+        return self.cost if self.distortion is None else self.cost + lam * self.distortion
+
     def descent(self, q: Array) -> Array:
         """f'(inf) - f'(q/p), 0 for letters without source mass."""
         if self.all_seen:
@@ -121,8 +125,7 @@ def residuals(data: Data, state: State) -> Residuals:
     """What the equations miss at a state."""
     x, z, u, v, q, lam, kap, s, t = state
     support = data.support
-    priced = data.cost if data.distortion is None else data.cost + lam * data.distortion
-    dual = priced - u[support.rows] - v[support.columns] - z
+    dual = data.priced(lam) - u[support.rows] - v[support.columns] - z
     spent = 0.0 if data.distortion is None else data.max_distortion - float(x @ data.distortion) - s
     return Residuals(
         data.p_y - support.row_sums(x),

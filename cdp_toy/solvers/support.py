@@ -31,6 +31,8 @@ WIDEST_BAND = 1e8
 
 #: Solves M x = b for one right side or several columns.
 Solve = Callable[[Array], Array]
+#: Factorizes a matrix whose diagonal is multiplied by a number.
+Factor = Callable[[float], Solve]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +69,8 @@ class Support:
 class NormalMatrix:
     """M = diag(colsum th) - th' diag(1/rowsum th) th + diag(extra), symmetric and positive definite.
 
-    Its pattern follows from the support, so that it is analysed once and factorized often: as a band after reordering
-    where that is narrow, by sparse elimination where it is not, and as a dense matrix where rows have many pairs. The
+    Its pattern follows from the support: it is factorized as a band where that is narrow, in the order of the letters
+    or a better one, by sparse elimination where it is not, and as a dense matrix where rows have many pairs. The
     diagonal of the first two terms is built as the sum of the off-diagonals, so that nothing cancels.
     """
 
@@ -80,83 +82,118 @@ class NormalMatrix:
         dense = 0.5 * DENSE * n_rows * float(n) ** 2 + DENSE * float(n) ** 3 / 3 + GATHER * support.size
         self.route: Literal["banded", "sparse", "dense"] = "dense"
         if products < dense:
-            self._analyse(lengths)
-            band = BANDED * n * float(self._width) ** 2
+            band = self._order_letters(products)
             if products + min(band, WIDEST_BAND) < dense:
                 self.route = "banded" if band <= WIDEST_BAND else "sparse"
+        if self.route == "banded":
+            self._first, self._second = _pairs_within_rows(support.starts, lengths)
+            a, b = self._rank[support.columns[self._first]], self._rank[support.columns[self._second]]
+            self._place = np.abs(a - b) * np.int64(n) + np.minimum(a, b)  # lower band storage: (i, j) at [i - j, j]
 
     def solver(self, theta: Array, row_theta: Array, extra: Callable[[Array], Array]) -> Solve | None:
         """Factorize; `extra` maps the Laplacian's diagonal to what is added to it. None when it cannot be done."""
         scaled = theta / np.sqrt(row_theta)[self.support.rows]
-        off, laplacian = self._dense_parts(scaled) if self.route == "dense" else self._sparse_parts(scaled)
-        factor = {"banded": self._banded, "sparse": self._sparse, "dense": self._dense}[self.route]
-        diagonal = laplacian + extra(laplacian)
+        factor = {"banded": self._banded, "sparse": self._sparse, "dense": self._dense}[self.route](scaled, extra)
         for ridge in RIDGES:
             with contextlib.suppress(LinAlgError, ValueError, RuntimeError):
-                return factor(off, diagonal * (1 + ridge))
+                return factor(1 + ridge)
         return None
 
-    def _analyse(self, lengths: Indices) -> None:
-        """List the products th_a th_b of every row, and where in the matrix each lands."""
+    def _order_letters(self, products: float) -> float:
+        """Rank of each letter in the band and its width; returns the nanoseconds of a banded factorization."""
         support, n = self.support, self.support.shape[1]
-        self._first, self._second = _pairs_within_rows(support.starts, lengths)
-        keys = support.columns[self._first] * np.int64(n) + support.columns[self._second]
-        distinct, self._place = np.unique(keys, return_inverse=True)
-        a, b = self._ends = np.divmod(distinct, n)
-        graph = csr_array((np.ones(2 * len(a)), (np.concatenate([a, b]), np.concatenate([b, a]))), shape=(n, n))
-        self._order = reverse_cuthill_mckee(graph, symmetric_mode=True)
-        rank = np.empty(n, dtype=np.intp)
-        rank[self._order] = np.arange(n)
-        low, high = np.minimum(rank[a], rank[b]), np.maximum(rank[a], rank[b])
-        self._width = int((high - low).max(initial=0))
-        self._band = (high - low) * np.int64(n) + low  # lower band storage: entry (i, j) at [i - j, j]
+        last = np.append(support.starts[1:], support.size) - 1
+        self._rank = np.arange(n)
+        self._width = int((support.columns[last] - support.columns[support.starts]).max())
+        band = BANDED * n * float(self._width) ** 2
+        if band > products:
+            pattern = self._incidence(np.ones(support.size))
+            order = reverse_cuthill_mckee(pattern.T @ pattern, symmetric_mode=True)
+            rank = np.empty(n, dtype=np.intp)
+            rank[order] = np.arange(n)
+            ranks = rank[support.columns]
+            most, least = np.maximum.reduceat(ranks, support.starts), np.minimum.reduceat(ranks, support.starts)
+            width = int((most - least).max())
+            if width < self._width:
+                self._rank, self._width = rank, width
+        return BANDED * n * float(self._width) ** 2
 
-    def _sparse_parts(self, scaled: Array) -> tuple[Array, Array]:
-        off = np.bincount(self._place, weights=scaled[self._first] * scaled[self._second], minlength=len(self._band))
-        laplacian = np.zeros(self.support.shape[1])
-        for ends in self._ends:
-            laplacian += np.bincount(ends, weights=off, minlength=len(laplacian))
-        return np.asarray(off, dtype=np.float64), laplacian
+    def _incidence(self, values: Array) -> csr_array:
+        support = self.support
+        ends = np.append(support.starts, support.size)
+        return csr_array((values, support.columns, ends), shape=support.shape)
 
-    def _dense_parts(self, scaled: Array) -> tuple[Array, Array]:
+    def _banded(self, scaled: Array, extra: Callable[[Array], Array]) -> Factor:
+        n, width = self.support.shape[1], self._width
+        products = scaled[self._first] * scaled[self._second]
+        band = np.zeros((width + 1, n))  # without a product bincount would count integers
+        band += np.bincount(self._place, weights=products, minlength=band.size).reshape(band.shape)
+        laplacian = band.sum(axis=0)
+        for below in range(1, width + 1):
+            laplacian[below:] += band[below, : n - below]
+        ranked = laplacian[self._rank]
+        diagonal = np.empty(n)
+        diagonal[self._rank] = ranked + extra(ranked)
+        np.negative(band, out=band)
+
+        def factor(ridge: float) -> Solve:
+            matrix = band.copy()
+            matrix[0] = ridge * diagonal
+            lower, failed = dpbtrf(matrix, lower=1, overwrite_ab=1)
+            if failed:
+                raise LinAlgError
+            return partial(_solved, lower, self._rank)
+
+        return factor
+
+    def _sparse(self, scaled: Array, extra: Callable[[Array], Array]) -> Factor:
+        incidence = self._incidence(scaled)
+        matrix = csr_array(incidence.T @ incidence)
+        matrix.sort_indices()
+        diagonal = matrix.indices == np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        matrix.data[diagonal] = 0.0
+        laplacian = matrix.sum(axis=1)
+        total = laplacian + extra(laplacian)
+        np.negative(matrix.data, out=matrix.data)
+
+        def factor(ridge: float) -> Solve:
+            matrix.data[diagonal] = ridge * total
+            lower = splu(
+                csc_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape),  # it is symmetric
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.0,
+                options={"SymmetricMode": True},
+            )
+            return lambda right: np.asarray(lower.solve(right))
+
+        return factor
+
+    def _dense(self, scaled: Array, extra: Callable[[Array], Array]) -> Factor:
         support = self.support
         table = np.zeros(support.shape)
         table[support.rows, support.columns] = scaled
         matrix = table.T @ table
         np.fill_diagonal(matrix, 0.0)
-        return matrix, matrix.sum(axis=1)
+        laplacian = matrix.sum(axis=1)
+        total = laplacian + extra(laplacian)
+        np.negative(matrix, out=matrix)
 
-    def _banded(self, off: Array, diagonal: Array) -> Solve:
-        band = np.zeros((self._width + 1, len(diagonal)))
-        band.ravel()[self._band] = -off
-        band[0] = diagonal[self._order]
-        factor, failed = dpbtrf(band, lower=1, overwrite_ab=1)
-        if failed:
-            raise LinAlgError
-        return partial(_solved, factor, self._order)
+        def factor(ridge: float) -> Solve:
+            ridged = matrix.copy()
+            np.fill_diagonal(ridged, ridge * total)
+            lower, failed = dpotrf(ridged, lower=1, clean=0, overwrite_a=1)
+            if failed:
+                raise LinAlgError
+            return lambda right: np.asarray(dpotrs(lower, right, lower=1)[0])
 
-    def _sparse(self, off: Array, diagonal: Array) -> Solve:
-        a, b = self._ends
-        here = np.arange(len(diagonal))
-        place = (np.concatenate([a, b, here]), np.concatenate([b, a, here]))
-        matrix = csc_array((np.concatenate([-off, -off, diagonal]), place), shape=(len(here), len(here)))
-        factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        return lambda right: np.asarray(factor.solve(right))
-
-    def _dense(self, off: Array, diagonal: Array) -> Solve:
-        matrix = -off
-        np.fill_diagonal(matrix, diagonal)
-        factor, failed = dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
-        if failed:
-            raise LinAlgError
-        return lambda right: np.asarray(dpotrs(factor, right, lower=1)[0])
+        return factor
 
 
-def _solved(factor: Array, order: Indices, right: Array) -> Array:
+def _solved(factor: Array, rank: Indices, right: Array) -> Array:
     """Solution with a banded factor of the reordered matrix."""
-    out = np.empty_like(right)
-    out[order] = dpbtrs(factor, right[order], lower=1)[0]
-    return out
+    ordered = np.empty_like(right)
+    ordered[rank] = right
+    return np.asarray(dpbtrs(factor, ordered, lower=1)[0])[rank]
 
 
 def _pairs_within_rows(starts: Indices, lengths: Indices) -> tuple[Indices, Indices]:
