@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from cdp_toy.costs import Cost, PricedCost, expected
+from cdp_toy.costs import Cost, PricedCost
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.point import Status
 from cdp_toy.pricing import Pricing
@@ -217,9 +217,16 @@ def channel_of(program: Program, joint: Array | csr_array) -> csr_array:
 def evaluate(program: Program, channel: csr_array) -> Evaluation:
     """Error rate, distortion, perception and worst violation of a channel."""
     problem = program.problem
-    joint = csr_array(diags_array(problem.p_y) @ channel)
-    distortion = expected(problem.distortion_cost, joint)
-    output = np.asarray(joint.sum(axis=0)).ravel()
+    triples = channel.tocoo()
+    rows, columns = triples.coords
+    mass = triples.data * problem.p_y[rows]
+    error_rate, distortion = (
+        float(mass @ cost.entries(rows, columns)) for cost in (problem.error_cost, problem.distortion_cost)
+    )
+    objective = error_rate
+    if program.objective is not problem.error_cost:
+        objective = float(mass @ program.objective.entries(rows, columns))
+    output = np.asarray(np.bincount(columns, weights=mass, minlength=problem.n_x), dtype=np.float64)
     perception = problem.perception.value(problem.p_x, output)
     excess = [(distortion - program.max_distortion) / program.distortion_slack]
     if program.max_perception == 0:  # most divergences are quadratic near p, so a tiny value says little there
@@ -227,14 +234,7 @@ def evaluate(program: Program, channel: csr_array) -> Evaluation:
     elif math.isfinite(program.max_perception):
         excess.append((perception - program.max_perception) / program.perception_slack)
     violation = math.inf if any(map(math.isnan, excess)) else FEASIBILITY_TOL * max(*excess, 0.0)
-    return Evaluation(
-        channel,
-        expected(program.objective, joint),
-        expected(problem.error_cost, joint),
-        distortion,
-        perception,
-        violation,
-    )
+    return Evaluation(channel, objective, error_rate, distortion, perception, violation)
 
 
 def mixed_to_feasible(program: Program, start: Evaluation, anchor: Evaluation) -> Evaluation:

@@ -89,18 +89,26 @@ def _column_minima(
     n_y, n_x, dim = len(table), len(which), mean_y.shape[1]
     values = np.full((n_x, count), np.inf)
     places = np.full((n_x, count), -1, dtype=np.int64)
-    for i in range(n_y):
-        for j in range(n_x):
+    met = np.full(n_y, -1)  # letter for which an observation was looked at already
+    for j in range(n_x):
+        best, where = values[j], places[j]
+        for turn in range(count + n_y):  # first those of the letter before: they are near, and few others follow
+            i = turn - count
+            if i < 0 and j > 0:
+                i = places[j - 1, turn]
+            if i < 0 or met[i] == j:
+                continue
+            met[i] = j
             total = variance_y[i] + variance_x[j]
             for k in range(dim):
                 total += (mean_y[i, k] - mean_x[j, k]) ** 2
             value = table[i, which[j]] + weight * total - offset[i]
-            if value < values[j, count - 1]:
-                slot = count - 1
-                while slot > 0 and values[j, slot - 1] > value:
-                    values[j, slot], places[j, slot] = values[j, slot - 1], places[j, slot - 1]
+            slot = count - 1
+            if value < best[slot] or (value == best[slot] and i < where[slot]):  # insertion into a short sorted list
+                while slot > 0 and (value < best[slot - 1] or (value == best[slot - 1] and i < where[slot - 1])):
+                    best[slot], where[slot] = best[slot - 1], where[slot - 1]
                     slot -= 1
-                values[j, slot], places[j, slot] = value, i
+                best[slot], where[slot] = value, i
     return values, places
 
 
@@ -120,17 +128,30 @@ def _nearest(
     n_y, n_x, dim = len(table), len(which), mean_y.shape[1]
     values = np.full((n_y, n_groups, count), np.inf)
     places = np.full((n_y, n_groups, count), -1, dtype=np.int64)
+    met = np.full(n_x, -1)  # observation for which a letter was looked at already
+    known = n_groups * count
+    worst = np.empty(n_groups)
     for i in range(n_y):
-        for j in range(n_x):
+        worst[:] = np.inf
+        for turn in range(known + n_x):  # first those of the observation before, as above
+            j = turn - known
+            if j < 0 and i > 0:
+                j = places[i - 1, turn // count, turn % count]
+            if j < 0 or met[j] == i:
+                continue
+            met[j] = i
             total = variance_y[i] + variance_x[j]
             for k in range(dim):
                 total += (mean_y[i, k] - mean_x[j, k]) ** 2
             value = table[i, which[j]] + weight * total - potential[j]
+            if value > worst[group[j]]:
+                continue
             best, where = values[i, group[j]], places[i, group[j]]
-            if value < best[count - 1]:  # insertion into a short sorted list
-                slot = count - 1
-                while slot > 0 and best[slot - 1] > value:
+            slot = count - 1
+            if value < best[slot] or (value == best[slot] and j < where[slot]):
+                while slot > 0 and (value < best[slot - 1] or (value == best[slot - 1] and j < where[slot - 1])):
                     best[slot], where[slot] = best[slot - 1], where[slot - 1]
                     slot -= 1
                 best[slot], where[slot] = value, j
+                worst[group[j]] = best[count - 1]
     return values, places

@@ -169,9 +169,9 @@ class System:
         return support.column_sums(self.theta * du[support.rows])
 
     def _prices(self) -> None:
-        """Response of (dv, du) to a unit change of each price."""
+        """Response of (dv, du) to a unit change of each price, and what that does to the two levels."""
         assert self.solve is not None
-        d, support = self.data.distortion, self.data.support
+        state, d, support = self.state, self.data.distortion, self.data.support
         right = [-self.secant * self.slope]
         if d is not None:
             self.theta_d = self.theta * d
@@ -180,61 +180,64 @@ class System:
         answers = self.solve(np.stack(right, axis=1))
         self.dv_kap = answers[:, 0]
         self.du_kap = -self._to_rows(self.dv_kap) / self.row_theta
-        if d is not None:
-            self.dv_lam = answers[:, 1]
-            self.du_lam = (self.row_d - self._to_rows(self.dv_lam)) / self.row_theta
+        own = float(self.slope @ self._change_q(self.dv_kap, self.du_kap, 0.0, 1.0)) - state.t / state.kap
+        if d is None:
+            self.levels = np.array([[1.0, 0.0], [0.0, own]])  # no price of distortion, and nothing that would change it
+            return
+        self.dv_lam = answers[:, 1]
+        self.du_lam = (self.row_d - self._to_rows(self.dv_lam)) / self.row_theta
+        spent = self._spent(self.dv_lam, self.du_lam) - float(self.theta_d @ d) - state.s / state.lam
+        cross = float(self.slope @ self._change_q(self.dv_lam, self.du_lam, 1.0, 0.0))
+        self.levels = np.array([[spent, self._spent(self.dv_kap, self.du_kap)], [cross, own]])
+
+    def _spent(self, dv: Array, du: Array) -> float:
+        """Change of the distortion that (dv, du) brings about."""
+        return 0.0 if self.data.distortion is None else float(self.row_d @ du + self.column_d @ dv)
+
+    def _change_q(
+        self,
+        dv: Array,
+        du: Array,
+        dlam: float,
+        dkap: float,
+        missed: Array | float = 0.0,
+        open_q: Array | float = 0.0,
+    ) -> Array:
+        """Change of the output law, given what the potential and the columns miss."""
+        asked = -self.secant * (dv + self.slope * dkap - missed)
+        data = self.data
+        if data.all_seen:
+            return asked
+        # behind the infinite secant of a letter without source mass only the columns tell how q changes
+        followed = open_q + self._to_columns(du) + self.column_theta * dv
+        if data.distortion is not None:
+            followed = followed - self.column_d * dlam
+        return np.where(data.seen, asked, followed)
 
     def step(self, pairs: Array, level_d: float, level_p: float) -> State:
         """Newton step for right-hand sides of the complementarities x z, lam s and kap t."""
         data, state, residual, support = self.data, self.state, self.residual, self.data.support
-        secant, slope, d = self.secant, self.slope, data.distortion
+        d = data.distortion
         assert self.solve is not None
         rho = pairs / state.z - self.theta * residual.dual
         open_rows = residual.rows - support.row_sums(rho)
-        right = residual.columns - support.column_sums(rho) - self._to_columns(open_rows / self.row_theta)
-        dv = self.solve(right + secant * residual.potential)
+        columns = support.column_sums(rho) - residual.columns
+        right = -columns - self._to_columns(open_rows / self.row_theta)
+        dv = self.solve(right + self.secant * residual.potential)
         du = (open_rows - self._to_rows(dv)) / self.row_theta
 
-        columns = support.column_sums(rho) - residual.columns
-
-        def change_q(
-            dv: Array, du: Array, dlam: float, dkap: float, missed: Array | float, open_q: Array | float
-        ) -> Array:
-            asked = -secant * (dv + slope * dkap - missed)
-            if data.all_seen:
-                return asked
-            # behind the infinite secant of a letter without source mass only the columns tell how q changes
-            followed = open_q + self._to_columns(du) + self.column_theta * dv
-            if d is not None:
-                followed = followed - self.column_d * dlam
-            return np.where(data.seen, asked, followed)
-
-        perception = [
-            float(slope @ change_q(dv, du, 0.0, 0.0, residual.potential, columns)),
-            float(slope @ change_q(self.dv_kap, self.du_kap, 0.0, 1.0, 0.0, 0.0)),
-        ]
-        dlam = dkap = 0.0
-        if d is None:
-            dkap = (residual.perception - level_p / state.kap - perception[0]) / (perception[1] - state.t / state.kap)
-        else:
-
-            def spent(du: Array, dv: Array) -> float:
-                return float(self.row_d @ du + self.column_d @ dv)
-
-            cross = float(slope @ change_q(self.dv_lam, self.du_lam, 1.0, 0.0, 0.0, 0.0))
-            own = spent(self.du_lam, self.dv_lam) - float(self.theta_d @ d)
-            matrix = [
-                [own - state.s / state.lam, spent(self.du_kap, self.dv_kap)],
-                [cross, perception[1] - state.t / state.kap],
-            ]
-            open_d = residual.distortion - level_d / state.lam - float(rho @ d) - spent(du, dv)
-            open_p = residual.perception - level_p / state.kap - perception[0]
-            determinant = np.float64(matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0])
-            dlam = (open_d * matrix[1][1] - matrix[0][1] * open_p) / determinant
-            dkap = (matrix[0][0] * open_p - matrix[1][0] * open_d) / determinant
-            dv, du = dv + dlam * self.dv_lam, du + dlam * self.du_lam
+        open_p = residual.perception - level_p / state.kap
+        open_p -= float(self.slope @ self._change_q(dv, du, 0.0, 0.0, residual.potential, columns))
+        (a, b), (c, e) = self.levels
+        open_d = 0.0
+        if d is not None:
+            open_d = residual.distortion - level_d / state.lam - float(rho @ d) - self._spent(dv, du)
+        determinant = a * e - b * c
+        dlam, dkap = (open_d * e - b * open_p) / determinant, (a * open_p - c * open_d) / determinant
         dv, du = dv + dkap * self.dv_kap, du + dkap * self.du_kap
-        dq = change_q(dv, du, dlam, dkap, residual.potential, columns)
+        if d is not None:
+            dv, du = dv + dlam * self.dv_lam, du + dlam * self.du_lam
+        dq = self._change_q(dv, du, dlam, dkap, residual.potential, columns)
         dz = residual.dual - du[support.rows] - dv[support.columns]
         if d is not None:
             dz += dlam * d

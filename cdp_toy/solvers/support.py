@@ -88,7 +88,8 @@ class NormalMatrix:
         if self.route == "banded":
             self._first, self._second = _pairs_within_rows(support.starts, lengths)
             a, b = self._rank[support.columns[self._first]], self._rank[support.columns[self._second]]
-            self._place = np.abs(a - b) * np.int64(n) + np.minimum(a, b)  # lower band storage: (i, j) at [i - j, j]
+            self._low, self._high = np.minimum(a, b), np.maximum(a, b)
+            self._place = (self._high - self._low) * n + self._low  # lower band storage: (i, j) at [i - j, j]
 
     def solver(self, theta: Array, row_theta: Array, extra: Callable[[Array], Array]) -> Solve | None:
         """Factorize; `extra` maps the Laplacian's diagonal to what is added to it. None when it cannot be done."""
@@ -128,12 +129,11 @@ class NormalMatrix:
         products = scaled[self._first] * scaled[self._second]
         band = np.zeros((width + 1, n))  # without a product bincount would count integers
         band += np.bincount(self._place, weights=products, minlength=band.size).reshape(band.shape)
-        laplacian = band.sum(axis=0)
-        for below in range(1, width + 1):
-            laplacian[below:] += band[below, : n - below]
-        ranked = laplacian[self._rank]
+        sums = np.bincount(self._low, weights=products, minlength=n)
+        sums = sums + np.bincount(self._high, weights=products, minlength=n)
+        laplacian = np.asarray(sums, dtype=np.float64)[self._rank]
         diagonal = np.empty(n)
-        diagonal[self._rank] = ranked + extra(ranked)
+        diagonal[self._rank] = laplacian + extra(laplacian)
         np.negative(band, out=band)
 
         def factor(ridge: float) -> Solve:
