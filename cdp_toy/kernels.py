@@ -16,7 +16,7 @@ import numpy as np
 
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["LowRank", "compiled"]
+__all__ = ["LowRank", "compiled", "jit"]
 
 
 class LowRank(NamedTuple):
@@ -31,17 +31,25 @@ class LowRank(NamedTuple):
     variance_x: Array
 
 
-@cache
-def compiled() -> Any | None:
-    """Compiled loops, or None where numba is missing or switched off."""
+def jit() -> Callable[[Callable[..., Any]], Any] | None:
+    """Compiler of a loop, with a cache on disk; None where numba is missing or switched off."""
     if os.environ.get("CDP_TOY_NUMBA", "1") == "0":
         return None
     try:
         import numba
     except ImportError:
         return None
-    jit: Callable[..., Any] = numba.njit(cache=True, nogil=True)
-    return _Loops(jit(_row_minima), jit(_column_minima), jit(_nearest))
+    decorator: Callable[[Callable[..., Any]], Any] = numba.njit(cache=True, nogil=True)
+    return decorator
+
+
+@cache
+def compiled() -> _Loops | None:
+    """Compiled loops, or None where numba is missing or switched off."""
+    compile_loop = jit()
+    if compile_loop is None:
+        return None
+    return _Loops(compile_loop(_row_minima), compile_loop(_column_minima), compile_loop(_nearest))
 
 
 class _Loops(NamedTuple):

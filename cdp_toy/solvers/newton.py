@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cdp_toy.perceptions import FDivergence
+from cdp_toy.solvers.pair_loops import pair_loops
 from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Mask
 
@@ -220,10 +221,9 @@ class System:
         d = data.distortion
         assert self.solve is not None
         rho = pairs / state.z - self.theta * residual.dual
-        open_rows = residual.rows - support.row_sums(rho)
-        columns = support.column_sums(rho) - residual.columns
-        right = -columns - self._to_columns(open_rows / self.row_theta)
-        dv = self.solve(right + self.secant * residual.potential)
+        open_rows, sums, folded = support.folded(self.theta, self.row_theta, rho, residual.rows)
+        columns = sums - residual.columns
+        dv = self.solve(residual.columns - folded + self.secant * residual.potential)
         du = (open_rows - self._to_rows(dv)) / self.row_theta
 
         open_p = residual.perception - level_p / state.kap
@@ -238,11 +238,9 @@ class System:
         if d is not None:
             dv, du = dv + dlam * self.dv_lam, du + dlam * self.du_lam
         dq = self._change_q(dv, du, dlam, dkap, residual.potential, columns)
-        dz = residual.dual - du[support.rows] - dv[support.columns]
-        if d is not None:
-            dz += dlam * d
+        dual = residual.dual if d is None else residual.dual + dlam * d
+        dz, dx = pair_loops().unfold(support.rows, support.columns, state.x, state.z, pairs, dual, du, dv)
         du, dv = du - self.shift * dkap, dv + self.shift * dkap
-        dx = (pairs - state.x * dz) / state.z
         ds = 0.0 if d is None else (level_d - state.s * dlam) / state.lam
         dt = (level_p - state.t * dkap) / state.kap
         return State(dx, dz, du, dv, dq, dlam, dkap, ds, dt)

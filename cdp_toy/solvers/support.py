@@ -15,6 +15,7 @@ from scipy.sparse import csc_array, csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import splu
 
+from cdp_toy.solvers.pair_loops import pair_loops
 from cdp_toy.validation import Array, Indices
 
 __all__ = ["NormalMatrix", "Support"]
@@ -57,6 +58,11 @@ class Support:
         """Sum over the pairs of each row."""
         return np.asarray(np.add.reduceat(values, self.starts))
 
+    def folded(self, theta: Array, row_theta: Array, rho: Array, missed: Array) -> tuple[Array, Array, Array]:
+        """What the rows are open by, the column sums of rho, and these after the rows are eliminated."""
+        n = self.shape[1]
+        return pair_loops().fold(self.starts, self.rows, self.columns, n, theta, row_theta, rho, missed)
+
     def row_minima(self, values: Array) -> Array:
         """Least value of each row."""
         return np.asarray(np.minimum.reduceat(values, self.starts))
@@ -86,10 +92,8 @@ class NormalMatrix:
             if products + min(band, WIDEST_BAND) < dense:
                 self.route = "banded" if band <= WIDEST_BAND else "sparse"
         if self.route == "banded":
+            self._ranks = self._rank[support.columns]
             self._first, self._second = _pairs_within_rows(support.starts, lengths)
-            a, b = self._rank[support.columns[self._first]], self._rank[support.columns[self._second]]
-            self._low, self._high = np.minimum(a, b), np.maximum(a, b)
-            self._place = (self._high - self._low) * n + self._low  # lower band storage: (i, j) at [i - j, j]
 
     def solver(self, theta: Array, row_theta: Array, extra: Callable[[Array], Array]) -> Solve | None:
         """Factorize; `extra` maps the Laplacian's diagonal to what is added to it. None when it cannot be done."""
@@ -125,13 +129,9 @@ class NormalMatrix:
         return csr_array((values, support.columns, ends), shape=support.shape)
 
     def _banded(self, scaled: Array, extra: Callable[[Array], Array]) -> Factor:
-        n, width = self.support.shape[1], self._width
-        products = scaled[self._first] * scaled[self._second]
-        band = np.zeros((width + 1, n))  # without a product bincount would count integers
-        band += np.bincount(self._place, weights=products, minlength=band.size).reshape(band.shape)
-        sums = np.bincount(self._low, weights=products, minlength=n)
-        sums = sums + np.bincount(self._high, weights=products, minlength=n)
-        laplacian = np.asarray(sums, dtype=np.float64)[self._rank]
+        n = self.support.shape[1]
+        band, sums = pair_loops().band(self._first, self._second, self._ranks, n, self._width, scaled)
+        laplacian = sums[self._rank]
         diagonal = np.empty(n)
         diagonal[self._rank] = laplacian + extra(laplacian)
         np.negative(band, out=band)
@@ -198,13 +198,10 @@ def _solved(factor: Array, rank: Indices, right: Array) -> Array:
 
 def _pairs_within_rows(starts: Indices, lengths: Indices) -> tuple[Indices, Indices]:
     """Index pairs a < b of entries that share a row."""
-    first, second = [], []
+    first, second = [np.zeros(0, dtype=np.intp)], [np.zeros(0, dtype=np.intp)]
     for length in np.unique(lengths[lengths > 1]):
         a, b = np.triu_indices(int(length), 1)
         begin = starts[lengths == length][:, None]
         first.append((begin + a).ravel())
         second.append((begin + b).ravel())
-    if not first:
-        nothing = np.zeros(0, dtype=np.intp)
-        return nothing, nothing
     return np.concatenate(first), np.concatenate(second)
