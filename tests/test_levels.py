@@ -1,4 +1,4 @@
-"""Coarser problems, restricted supports, column generation and levels against all pairs, dense algebra, the reference.
+"""Coarser problems, column generation and levels against all pairs and the reference.
 
 What the methods return is certified anyway; here is what they are meant to find.
 """
@@ -21,10 +21,9 @@ from cdp_toy.coarsening import Grouped, coarser, lattice_of
 from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.edges import cheap_anchors, coupling
 from cdp_toy.perceptions import perception_from
-from cdp_toy.solvers import columns, levels, support
+from cdp_toy.solvers import columns, levels
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.interior_point import Start
-from cdp_toy.solvers.support import NormalMatrix, Support
 
 Array = np.ndarray
 DIVERGENCES = ["kl", "js", "reverse_kl", "hellinger_squared", "chi2", "renyi:2"]
@@ -170,61 +169,6 @@ def test_interpolation_between_levels(dim: int, count: int) -> None:
     nearest = ((targets[:, None] - places) ** 2).sum(axis=2).argmin(axis=1)
     expected = (targets if count >= 5 else places[nearest]) @ slope + 2.0
     assert_allclose(values, expected, atol=1e-9)
-
-
-# restricted supports
-
-
-def random_support(rng: np.random.Generator, n_y: int, n_x: int, most: int) -> Support:
-    """A few letters for every row, all columns met."""
-    mask = np.zeros((n_y, n_x), dtype=bool)
-    for row in range(n_y):
-        mask[row, rng.choice(n_x, size=rng.integers(1, most + 1), replace=False)] = True
-    mask[rng.integers(n_y, size=n_x), np.arange(n_x)] = True
-    return Support(*np.nonzero(mask), (n_y, n_x))
-
-
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (7, 5, 2), (40, 30, 3), (30, 40, 12), (12, 9, 9)])
-@pytest.mark.parametrize("route", ["banded", "sparse", "dense"])
-def test_the_normal_matrix_is_its_formula(
-    sizes: tuple[int, int, int], route: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng([*sizes, len(route)])
-    pairs = random_support(rng, *sizes)
-    costs = {"banded": (0.0, 0.0, 1e8), "sparse": (0.0, 1e-9, -1.0), "dense": (4.0, 1e30, 1e30)}[route]
-    for name, cost in zip(("GATHER", "BANDED", "WIDEST_BAND"), costs, strict=True):
-        monkeypatch.setattr(support, name, cost)
-    normal = NormalMatrix(pairs)
-    assert normal.route == route or (route == "dense" and max(sizes) == 1)  # a single pair costs nothing anyhow
-    theta, extra = 10.0 ** rng.uniform(-3, 3, pairs.size), 10.0 ** rng.uniform(-2, 2, sizes[1])
-    full = np.zeros(pairs.shape)
-    full[pairs.rows, pairs.columns] = theta
-    row_theta = pairs.row_sums(theta)
-    assert_allclose(row_theta, full.sum(axis=1), rtol=1e-13)
-    assert_allclose(pairs.column_sums(theta), full.sum(axis=0), rtol=1e-13)
-    assert_allclose(pairs.row_minima(theta), np.where(full > 0, full, np.inf).min(axis=1))
-    laplacian = np.diag(full.sum(axis=0)) - full.T @ (full / full.sum(axis=1, keepdims=True))
-    seen: list[Array] = []
-
-    def more(diagonal: Array) -> Array:
-        seen.append(diagonal)
-        return extra
-
-    solve = normal.solver(theta, row_theta, more)
-    assert solve is not None
-    assert_allclose(seen[0], np.diag(laplacian), rtol=1e-9, atol=1e-9)
-    right = rng.normal(size=(sizes[1], 2))
-    expected = np.linalg.solve(laplacian + np.diag(extra), right)
-    size = np.abs(expected).max()
-    assert_allclose(solve(right), expected, rtol=1e-7, atol=1e-9 * size)
-    assert_allclose(solve(right[:, 0]), expected[:, 0], rtol=1e-7, atol=1e-9 * size)
-
-
-def test_a_matrix_that_cannot_be_factorized_is_refused() -> None:
-    pairs = random_support(np.random.default_rng(0), 6, 5, 3)
-    assert (
-        NormalMatrix(pairs).solver(np.ones(pairs.size), pairs.row_sums(np.ones(pairs.size)), lambda d: -3 * d) is None
-    )
 
 
 # column generation

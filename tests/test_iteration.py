@@ -1,0 +1,266 @@
+"""The interior-point iteration from the inside: its matrix, its loops, its steps, and where it is taken up again.
+
+What it returns is certified anyway; here is what it is meant to do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import cdp_toy as cdp
+from cdp_toy import boundary
+from cdp_toy.certificates import Program
+from cdp_toy.solvers import interior_point, iteration, newton, pair_loops, support
+from cdp_toy.solvers.budget import Budget
+from cdp_toy.solvers.columns import heavy_pairs
+from cdp_toy.solvers.interior_point import Answer, solve_on
+from cdp_toy.solvers.iteration import Path
+from cdp_toy.solvers.newton import Data, State
+from cdp_toy.solvers.pair_loops import PairLoops
+from cdp_toy.solvers.support import NormalMatrix, Support
+
+Array = np.ndarray
+
+TOY = cdp.presets.paper_toy().discretize(n=41)
+
+
+# restricted supports
+
+
+def random_support(rng: np.random.Generator, n_y: int, n_x: int, most: int) -> Support:
+    """A few letters for every row, all columns met."""
+    mask = np.zeros((n_y, n_x), dtype=bool)
+    for row in range(n_y):
+        mask[row, rng.choice(n_x, size=rng.integers(1, most + 1), replace=False)] = True
+    mask[rng.integers(n_y, size=n_x), np.arange(n_x)] = True
+    return Support(*np.nonzero(mask), (n_y, n_x))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (7, 5, 2), (40, 30, 3), (30, 40, 12), (12, 9, 9)])
+@pytest.mark.parametrize("route", ["banded", "sparse", "dense"])
+def test_the_normal_matrix_is_its_formula(
+    sizes: tuple[int, int, int], route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng([*sizes, len(route)])
+    pairs = random_support(rng, *sizes)
+    costs = {"banded": (0.0, 0.0, 1e8), "sparse": (0.0, 1e-9, -1.0), "dense": (4.0, 1e30, 1e30)}[route]
+    for name, cost in zip(("GATHER", "BANDED", "WIDEST_BAND"), costs, strict=True):
+        monkeypatch.setattr(support, name, cost)
+    normal = NormalMatrix(pairs)
+    assert normal.route == route or (route == "dense" and max(sizes) == 1)  # a single pair costs nothing anyhow
+    theta, extra = 10.0 ** rng.uniform(-3, 3, pairs.size), 10.0 ** rng.uniform(-2, 2, sizes[1])
+    full = np.zeros(pairs.shape)
+    full[pairs.rows, pairs.columns] = theta
+    row_theta = pairs.row_sums(theta)
+    assert_allclose(row_theta, full.sum(axis=1), rtol=1e-13)
+    assert_allclose(pairs.column_sums(theta), full.sum(axis=0), rtol=1e-13)
+    assert_allclose(pairs.row_minima(theta), np.where(full > 0, full, np.inf).min(axis=1))
+    laplacian = np.diag(full.sum(axis=0)) - full.T @ (full / full.sum(axis=1, keepdims=True))
+    seen: list[Array] = []
+
+    def more(diagonal: Array) -> Array:
+        seen.append(diagonal)
+        return extra
+
+    solve = normal.solver(theta, row_theta, more)
+    assert solve is not None
+    assert_allclose(seen[0], np.diag(laplacian), rtol=1e-9, atol=1e-9)
+    right = rng.normal(size=(sizes[1], 2))
+    expected = np.linalg.solve(laplacian + np.diag(extra), right)
+    size = np.abs(expected).max()
+    assert_allclose(solve(right), expected, rtol=1e-7, atol=1e-9 * size)
+    assert_allclose(solve(right[:, 0]), expected[:, 0], rtol=1e-7, atol=1e-9 * size)
+
+
+def test_a_matrix_that_cannot_be_factorized_is_refused() -> None:
+    pairs = random_support(np.random.default_rng(0), 6, 5, 3)
+    assert (
+        NormalMatrix(pairs).solver(np.ones(pairs.size), pairs.row_sums(np.ones(pairs.size)), lambda d: -3 * d) is None
+    )
+
+
+# the loops, compiled and not
+
+ROUTES: dict[str, Callable[[], PairLoops]] = {
+    "numpy": lambda: pair_loops.INTERPRETED,
+    "uncompiled": lambda: PairLoops(pair_loops._fold, pair_loops._unfold, pair_loops._band),
+    "compiled": pair_loops.pair_loops,
+}
+
+
+@pytest.fixture(params=ROUTES)
+def loops(request: pytest.FixtureRequest) -> PairLoops:
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+    return ROUTES[request.param]()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (7, 5, 2), (30, 40, 12)])
+def test_the_loops_are_their_formulas(sizes: tuple[int, int, int], loops: PairLoops) -> None:
+    rng = np.random.default_rng(sizes)
+    pairs = random_support(rng, *sizes)
+    theta, rho, x, z, asked, dual = rng.random((6, pairs.size)) + 0.1
+    missed, du, dv = rng.normal(size=sizes[0]), rng.normal(size=sizes[0]), rng.normal(size=sizes[1])
+    place = (pairs.rows, pairs.columns)
+    full, mass = np.zeros((2, *pairs.shape))
+    full[place], mass[place] = theta, rho
+    row_theta = full.sum(axis=1)
+    open_rows, sums, folded = loops.fold(
+        pairs.starts, pairs.rows, pairs.columns, sizes[1], theta, row_theta, rho, missed
+    )
+    assert_allclose(open_rows, missed - mass.sum(axis=1), rtol=1e-12, atol=1e-12)
+    assert_allclose(sums, mass.sum(axis=0), rtol=1e-12)
+    assert_allclose(folded, sums + full.T @ (open_rows / row_theta), rtol=1e-12, atol=1e-12)
+    dz, dx = loops.unfold(pairs.rows, pairs.columns, x, z, asked, dual, du, dv)
+    assert_allclose(dz, dual - du[pairs.rows] - dv[pairs.columns], rtol=1e-13, atol=1e-13)
+    assert_allclose(x * dz + z * dx, asked, rtol=1e-12, atol=1e-12)
+
+
+def test_compiled_loops_are_used_when_numba_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    for value, interpreted in (("0", True), ("1", False)):
+        monkeypatch.setenv("CDP_TOY_NUMBA", value)
+        pair_loops.pair_loops.cache_clear()
+        assert (pair_loops.pair_loops() is pair_loops.INTERPRETED) is interpreted
+    pair_loops.pair_loops.cache_clear()
+
+
+# steps
+
+
+def restricted(level: float = 0.01, name: str = "kl", limit: float = 0.8) -> tuple[Program, Data, State]:
+    """A program on all of its pairs and a state of it in the midst of the iteration."""
+    grid = dataclasses.replace(cdp.presets.paper_toy(), perception=name).discretize(n=21)
+    program = Program(grid, grid.error_cost, limit, level)
+    seen: list[tuple[Data, State]] = []
+    step = iteration._next
+
+    def spy(data: Data, state: State, *rest: Any) -> Any:
+        seen.append((data, state))
+        return step(data, state, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(iteration, "_next", spy)
+        solve_on(program, np.flatnonzero(program.support()), 1e-10, Budget())
+    return program, *seen[4]
+
+
+@pytest.mark.parametrize("name", ["kl", "reverse_kl", "chi2", "js", "renyi:2"])
+@pytest.mark.parametrize("limit", [0.8, math.inf])
+def test_a_step_solves_the_linear_equations(name: str, limit: float) -> None:
+    """All of them are linear but f' and f, of which the secant and the slope stand in."""
+    _, data, state = restricted(name=name, limit=limit)
+    missed = newton.residuals(data, state)
+    system = newton.System(data, state, missed)
+    rng = np.random.default_rng(0)
+    asked = rng.random(data.support.size) * state.x * state.z, 0.3 * state.lam * state.s, 0.2 * state.kap * state.t
+    step = system.step(*asked)
+    pairs = data.support
+    close = {"rtol": 1e-7, "atol": 1e-11}
+    assert_allclose(pairs.row_sums(step.x), missed.rows, **close)
+    assert_allclose(pairs.column_sums(step.x) - step.q, missed.columns, **close)
+    d = 0.0 if data.distortion is None else data.distortion
+    assert_allclose(step.z + step.u[pairs.rows] + step.v[pairs.columns] - step.lam * d, missed.dual, **close)
+    assert_allclose(state.x * step.z + state.z * step.x, asked[0], **close)
+    assert_allclose(state.kap * step.t + state.t * step.kap, asked[2], **close)
+    descent = data.descent(state.q)
+    assert_allclose(step.v, missed.potential + step.kap * descent - step.q / system.secant, rtol=1e-6, atol=1e-9)
+    assert_allclose(step.t + system.slope @ step.q, missed.perception, rtol=1e-6, atol=1e-9)
+    if data.distortion is not None:
+        assert_allclose(step.x @ data.distortion + step.s, missed.distortion, **close)
+        assert_allclose(state.lam * step.s + state.s * step.lam, asked[1], **close)
+
+
+def test_corrections_pull_products_towards_their_target() -> None:
+    low, high = iteration.CENTRAL
+    products, target = np.array([-1.0, 0.01, 0.1, 1.0, 10.0, 12.0, 1e6]), 1.0
+    pull = iteration._towards(products, target)
+    assert_allclose(pull, [low + 1, low - 0.01, 0, 0, 0, -2, -high], atol=1e-15)
+
+
+def test_an_iteration_that_gets_nowhere_ends() -> None:
+    _, _, state = restricted()
+    path = Path()
+    for count in range(2 * iteration.LONG):
+        path.meet(state, 1.0 if count > 3 else 8.0 - count)
+        assert path.stalled is (count > 4 + iteration.LONG)
+    path.meet(state, 0.4)
+    assert not path.stalled
+
+
+# where it is taken up again
+
+
+def answer_on(program: Program, keys: Array, tol: float, start: Any = None) -> Answer:
+    found = solve_on(program, keys, tol, Budget(), start)
+    assert found is not None
+    assert found.merit <= tol
+    return found
+
+
+def test_a_state_is_taken_up_on_other_pairs() -> None:
+    program = Program(TOY, TOY.error_cost, cdp.min_distortion(TOY, 0.01).upper + 0.01, 0.01)
+    everything = np.flatnonzero(program.support())
+    cold = answer_on(program, everything, 1e-11)
+    heavy = heavy_pairs(cold.joint, TOY)
+    rng = np.random.default_rng(0)
+    some = np.union1d(heavy, rng.choice(everything, size=len(everything) // 4, replace=False))
+    first = answer_on(program, some, 1e-4)
+    here = first.before(1e-3)
+    for keys in (everything, np.union1d(heavy, rng.choice(everything, size=len(everything) // 4, replace=False))):
+        data, units = interior_point._restricted(program, keys)
+        state = units.inside(data, here)
+        assert_allclose(data.support.row_sums(state.x), data.p_y, rtol=1e-12)
+        assert_allclose(data.support.column_sums(state.x), state.q, rtol=1e-12)
+        again = units.outside(state)
+        known, old = np.isin(keys, some), np.isin(some, keys)
+        assert_allclose(again.z[known], here.z[old], rtol=1e-12)
+        # rows are normalised: what is left of them is shared as it was
+        rows = keys[known] // TOY.n_x
+        scale = again.x[known] / here.x[old]
+        assert_allclose(scale, np.bincount(rows, scale)[rows] / np.bincount(rows)[rows], rtol=1e-12)
+        assert np.all(again.x > 0)
+        assert np.all(again.z > 0)
+        assert_allclose([again.lam, again.kap, again.s, again.t], [here.lam, here.kap, here.s, here.t], rtol=1e-12)
+    warm = answer_on(program, everything, 1e-11, here)
+    value = [float(program.objective.entries(*np.divmod(a.units.keys, TOY.n_x)) @ a._last.x) for a in (cold, warm)]
+    assert value[0] == pytest.approx(value[1], abs=1e-10)
+    assert len(warm.path.trail) < len(cold.path.trail)
+
+
+def test_states_are_kept_at_falling_merits() -> None:
+    program = Program(TOY, TOY.error_cost, 0.8, 0.01)
+    answer = answer_on(program, np.flatnonzero(program.support()), 1e-11)
+    merits = [merit for merit, _ in answer.path.stations]
+    assert all(later <= iteration.APART * earlier for earlier, later in itertools.pairwise(merits[:-1]))
+    assert answer.path.stations[-1][1] is answer.path.best
+    for merit in (math.inf, 1e-3, 1e-6, 0.0):
+        found = answer.before(merit)
+        expected = [m for m in merits if answer.units.cost * m >= merit] or merits[:1]
+        state = answer.path.stations[merits.index(expected[-1])][1]
+        assert found.kap == pytest.approx(answer.units.cost * state.kap, rel=1e-14)
+
+
+@pytest.mark.parametrize("spare, asked", [(0.3, False), (0.05, False), (1e-7, True)])
+def test_the_least_distortion_is_found_out_only_where_it_matters(
+    spare: float, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Far from D_min(P) the coarser levels tell how far; nearer a rough value of the finest one does."""
+    plane = cdp.presets.plane_toy().discretize(n=10)
+    limit = cdp.min_distortion(plane, 0.01).upper + spare
+    calls: list[float] = []
+    bracket = boundary.bracket_of_minimum
+    monkeypatch.setattr(
+        "cdp_toy.solving.bracket_of_minimum", lambda *rest, **more: calls.append(0.0) or bracket(*rest, **more)
+    )
+    point = cdp.solve(plane, limit, 0.01, tol=1e-7)
+    assert point.status is cdp.Status.OPTIMAL
+    assert bool(calls) is asked
