@@ -29,8 +29,8 @@ CLASS_REACH = 0.1
 HEAVY = 1e-3
 #: At this merit, in units of the mean cost, pairs that carry next to nothing and are none of the best are let go, once.
 SETTLED = 1e-3
-#: What a support may miss in the end, in units of the tolerance, which is a hundredth of what is certified.
-MISSING = 30
+#: What a support may miss in the end, in units of the tolerance, which is a twentieth of what is certified.
+MISSING = 6
 #: Rounds of pricing before what is there is taken.
 MOST_ROUNDS = 20
 #: Every round goes on to this share of the gap of the one before: pairs that are missing show early.
@@ -119,7 +119,6 @@ def generate(
         asked, least = _asked_for(program, answer.price_distortion, answer.potential, count)
         kept = _row_minima_on(program, answer, keys)
         lost = float(problem.p_y @ np.maximum(kept - least, 0.0))
-
         if lost <= MISSING * tol and goal <= tol:
             break
         extra = np.setdiff1d(asked[_reduced(program, answer, asked) < kept[asked // problem.n_x]], keys)
