@@ -18,13 +18,14 @@ from numpy.testing import assert_allclose
 import cdp_toy as cdp
 from cdp_toy import boundary
 from cdp_toy.certificates import Program
-from cdp_toy.solvers import interior_point, iteration, newton, pair_loops, support
+from cdp_toy.solvers import iteration, newton, pair_loops, support
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.columns import heavy_pairs
 from cdp_toy.solvers.interior_point import Answer, solve_on
 from cdp_toy.solvers.iteration import Path
 from cdp_toy.solvers.newton import Data, State
 from cdp_toy.solvers.pair_loops import PairLoops
+from cdp_toy.solvers.restriction import restricted
 from cdp_toy.solvers.support import NormalMatrix, Support
 
 Array = np.ndarray
@@ -136,7 +137,7 @@ def test_compiled_loops_are_used_when_numba_is_there(monkeypatch: pytest.MonkeyP
 # steps
 
 
-def restricted(level: float = 0.01, name: str = "kl", limit: float = 0.8) -> tuple[Program, Data, State]:
+def midway(level: float = 0.01, name: str = "kl", limit: float = 0.8) -> tuple[Program, Data, State]:
     """A program on all of its pairs and a state of it in the midst of the iteration."""
     grid = dataclasses.replace(cdp.presets.paper_toy(), perception=name).discretize(n=21)
     program = Program(grid, grid.error_cost, limit, level)
@@ -157,7 +158,7 @@ def restricted(level: float = 0.01, name: str = "kl", limit: float = 0.8) -> tup
 @pytest.mark.parametrize("limit", [0.8, math.inf])
 def test_a_step_solves_the_linear_equations(name: str, limit: float) -> None:
     """All of them are linear but f' and f, of which the secant and the slope stand in."""
-    _, data, state = restricted(name=name, limit=limit)
+    _, data, state = midway(name=name, limit=limit)
     missed = newton.residuals(data, state)
     system = newton.System(data, state, missed)
     rng = np.random.default_rng(0)
@@ -187,7 +188,7 @@ def test_corrections_pull_products_towards_their_target() -> None:
 
 
 def test_an_iteration_that_gets_nowhere_ends() -> None:
-    _, _, state = restricted()
+    _, _, state = midway()
     path = Path()
     for count in range(2 * iteration.LONG):
         path.meet(state, 1.0 if count > 3 else 8.0 - count)
@@ -216,7 +217,7 @@ def test_a_state_is_taken_up_on_other_pairs() -> None:
     first = answer_on(program, some, 1e-4)
     here = first.before(1e-3)
     for keys in (everything, np.union1d(heavy, rng.choice(everything, size=len(everything) // 4, replace=False))):
-        data, units = interior_point._restricted(program, keys)
+        data, units = restricted(program, keys)
         state = units.inside(data, here)
         assert_allclose(data.support.row_sums(state.x), data.p_y, rtol=1e-12)
         assert_allclose(data.support.column_sums(state.x), state.q, rtol=1e-12)

@@ -15,7 +15,8 @@ from cdp_toy.certificates import Program
 from cdp_toy.edges import on_line
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.solvers.interior_point import COLD_BARRIER, Answer, Iterate, Start, solve_on
+from cdp_toy.solvers.interior_point import COLD_BARRIER, Answer, Start, solve_on
+from cdp_toy.solvers.restriction import Iterate
 from cdp_toy.validation import Array, Indices
 
 __all__ = ["generate", "heavy_pairs", "mean_cost", "pair_keys"]
