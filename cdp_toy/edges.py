@@ -97,17 +97,22 @@ def on_line(problem: DiscreteProblem) -> bool:
 
 def coupling(problem: DiscreteProblem) -> csr_array:
     """Joint law with marginals p_Y and p_X, monotone in the posterior mean where there is one: perception 0."""
+    return _coupled(problem, problem.p_y, problem.p_x)
+
+
+def _coupled(problem: DiscreteProblem, mass: Array, law: Array) -> csr_array:
+    """Coupling of a measure of observations with a measure of letters."""
     rows: Indices = np.arange(problem.n_y)
     columns: Indices = np.arange(problem.n_x)
     if on_line(problem):
         cost = cast(SquaredErrorCost, problem.distortion_cost)
         rows, columns = np.argsort(cost.mean_y[:, 0]), np.argsort(cost.mean_x[:, 0])
-    i, j, mass = monotone(problem.p_y[rows], problem.p_x[columns])
-    joint = csr_array((mass, (rows[i], columns[j])), shape=problem.shape)
+    i, j, moved = monotone(mass[rows], law[columns])
+    joint = csr_array((moved, (rows[i], columns[j])), shape=problem.shape)
     # cumulative rounding can starve the lightest letters: the heaviest observation gives them what they lack
-    lacking = np.maximum(problem.p_x - np.asarray(joint.sum(axis=0)).ravel(), 0.0)
+    lacking = np.maximum(law - np.asarray(joint.sum(axis=0)).ravel(), 0.0)
     letters = np.flatnonzero(lacking)
-    heaviest = np.full(len(letters), np.argmax(problem.p_y))
+    heaviest = np.full(len(letters), np.argmax(mass))
     return csr_array(joint + csr_array((lacking[letters], (heaviest, letters)), shape=problem.shape))
 
 
@@ -127,8 +132,9 @@ def cheap_anchors(program: Program) -> Iterator[Evaluation]:
         shares = flat_profiles(problem, program.allowed)
         for k in range(program.allowed.shape[1]):
             law = np.where(problem.error_cost.profiles[1] == k, problem.p_x, 0.0)
-            if law.sum() > 0:
-                joint = joint + csr_array((problem.p_y * shares[:, k])[:, None]) @ csr_array(law[None] / law.sum())
+            mass = problem.p_y * shares[:, k]
+            if law.sum() > 0 and mass.sum() > 0:
+                joint = joint + _coupled(problem, mass, law * (mass.sum() / law.sum()))
         yield evaluate(program, channel_of(program, csr_array(joint)))
 
 

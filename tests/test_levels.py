@@ -21,7 +21,7 @@ from cdp_toy.coarsening import Grouped, coarser, lattice_of
 from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.edges import cheap_anchors, coupling
 from cdp_toy.perceptions import perception_from
-from cdp_toy.solvers import columns, levels
+from cdp_toy.solvers import columns, engine, levels
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.interior_point import Start
 
@@ -323,6 +323,24 @@ def test_the_flat_distortion_through_levels(level: float, monkeypatch: pytest.Mo
         assert lower <= mine.upper
     # cells of the same model: the finer grid is near the coarser one, and allows no more distortion
     assert 0 < usual[0].upper - usual[1].upper < 0.1
+
+
+@pytest.mark.parametrize(
+    "grid, level",
+    [(cdp.presets.plane_toy().discretize(n=21), 0.05), (cdp.presets.paper_toy().discretize(n=421), 0.006)],
+)
+def test_the_flat_distortion_of_a_problem_too_large_for_all_pairs(grid: cdp.DiscreteProblem, level: float) -> None:
+    """Blocks of a coarser level's pairs hold pairs that are not error-optimal, and those must not be used."""
+    assert grid.n_y * grid.n_x > engine.MOST_PAIRS_FOR_ALL
+    flat, least = cdp.flat_distortion(grid, level), cdp.min_distortion(grid, level)
+    assert flat is not None
+    assert flat.gap <= 1e-8
+    assert flat.lower > least.upper + 1e-3
+    assert flat.witness is not None
+    error_rate = grid.error_cost.profile_cost.min(axis=1) @ grid.p_y
+    found = evaluate(Program(grid, grid.error_cost, math.inf, level), flat.witness)
+    assert found.feasible
+    assert found.error_rate == pytest.approx(error_rate, abs=1e-12)
 
 
 def flat_by(grid: cdp.DiscreteProblem, level: float, solver: Any) -> tuple[float, float]:

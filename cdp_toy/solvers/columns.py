@@ -96,7 +96,7 @@ def generate(
     """
     problem = program.problem
     count = LETTERS_ON_LINE if on_line(problem) else LETTERS_ELSEWHERE
-    keys = np.union1d(_asked_for(program, start.price_distortion, start.potential, count)[0], local)
+    keys = np.union1d(_asked_for(program, start.price_distortion, start.potential, count)[0], _allowed(program, local))
     answer: Answer | None = None
     here: Start | Iterate = start
     goal, rescued = max(tol, first), False
@@ -112,7 +112,7 @@ def generate(
             here = start = start._replace(barrier=COLD_BARRIER)
             continue
         if failed and not rescued:
-            keys, rescued = np.union1d(keys, feasible()), True
+            keys, rescued = np.union1d(keys, _allowed(program, feasible())), True
             continue
         if found is None:
             break
@@ -132,6 +132,11 @@ def generate(
             start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR)
             here = answer.before(AHEAD * lost)
     return answer
+
+
+def _allowed(program: Program, keys: Indices) -> Indices:
+    """Those of some pairs that a program allows: blocks of pairs of a coarser problem may hold others."""
+    return keys[program.allows(*np.divmod(keys, program.problem.n_x))]
 
 
 def _next_goal(goal: float, lost: float, tol: float) -> float:
