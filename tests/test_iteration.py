@@ -191,9 +191,9 @@ def test_an_iteration_that_gets_nowhere_ends() -> None:
     _, _, state = midway()
     path = Path()
     for count in range(2 * iteration.LONG):
-        path.meet(state, 1.0 if count > 3 else 8.0 - count)
+        path.meet(state, 1.0 if count > 3 else 8.0 - count, 0.0)
         assert path.stalled is (count > 4 + iteration.LONG)
-    path.meet(state, 0.4)
+    path.meet(state, 0.4, 0.0)
     assert not path.stalled
 
 

@@ -279,8 +279,9 @@ def _hints(
     if method == "levels" and program.max_perception > 0:
         hint = levels.hint(program, goal, budget, state)
         yield from _some(hint)
-        state.thorough = True
-        yield from _some(hint)
+        if hint is not None:  # its channel once more, repaired at the price of D_min(P)
+            state.thorough = True
+            yield hint._replace(trail=())
     state.thorough = True
     _ = state.anchor  # a D below D_min(P) is found out before anything slower runs
     if program.max_perception == 0:

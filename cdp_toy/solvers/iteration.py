@@ -31,7 +31,7 @@ LEVEL_SHARE = 0.1
 #: one has to lengthen it, and the products, in units of the target, that are let be. Ten programs took 159
 #: factorizations without, 136 with one, 125 with two, 119 with three.
 CORRECTIONS, LONGER, WORTHWHILE, CENTRAL = 2, 0.2, 0.02, (0.1, 10.0)
-#: States are kept whenever the merit has fallen by this factor, for a program with more pairs to be taken up from.
+#: States are kept whenever the merit has fallen by this factor, and in the end, for other pairs to be taken up from.
 APART = 0.1
 
 
@@ -46,10 +46,10 @@ class Path:
     halved: int = 0  # steps by when the merit had fallen by half
     _half: float = math.inf
 
-    def meet(self, state: State, merit: float) -> None:
+    def meet(self, state: State, merit: float, tol: float) -> None:
         """Take note of a state."""
         self.trail.append((state.lam, state.v))
-        if not self.stations or merit <= APART * self.stations[-1][0]:
+        if not self.stations or merit <= max(APART * self.stations[-1][0], tol):
             self.stations.append((merit, state))
         if merit < self.merit:
             self.best, self.merit = state, merit
@@ -71,9 +71,7 @@ def iterate(data: Data, state: State, tol: float, budget: Budget) -> Path:
             merit = state.gap() + missed.size(state)
             if not math.isfinite(merit):
                 break
-            path.meet(state, merit)
-            if merit <= tol:
-                path.stations.append((merit, state))
+            path.meet(state, merit, tol)
             if merit <= tol or merit > HOPELESS * path.merit or path.stalled or not budget.step():
                 break
             system = System(data, state, missed)
