@@ -15,7 +15,11 @@ from cdp_toy.finite import DiscreteProblem
 from cdp_toy.pricing import Pricing
 from cdp_toy.validation import Array, Indices, Mask
 
-__all__ = ["Hint", "cheap_anchors", "coupling", "flat_profiles", "on_line", "without_perception"]
+__all__ = ["SLACK_SHARE", "Hint", "cheap_anchors", "coupling", "flat_profiles", "on_line", "without_perception"]
+
+
+#: Share of the slack of a level that is used on purpose, where nothing is feasible without.
+SLACK_SHARE = 0.9
 
 
 class Hint(NamedTuple):
@@ -65,6 +69,8 @@ def without_perception(program: Program) -> Hint:
         return Hint(joint(cheap), 0.0, zero, "closed form without a perception level")
     low = np.where(letters < 0, np.inf, spread).argmin(axis=1)
     dear = Choice(some[rows, low], float(problem.p_y @ cost[rows, low]), float(problem.p_y @ spread[rows, low]))
+    if dear.distortion > limit:  # below D_min by rounding, perhaps, which the bounds are granted too
+        limit += SLACK_SHARE * program.distortion_slack
     price = 0.0
     while cheap.distortion > max(dear.distortion, limit) >= dear.distortion:
         price = (dear.cost - cheap.cost) / (cheap.distortion - dear.distortion)

@@ -39,7 +39,7 @@ def jit() -> Callable[[Callable[..., Any]], Any] | None:
         import numba
     except ImportError:
         return None
-    decorator: Callable[[Callable[..., Any]], Any] = numba.njit(cache=True, nogil=True)
+    decorator: Callable[[Callable[..., Any]], Any] = numba.njit(cache=True, nogil=True, error_model="numpy")
     return decorator
 
 

@@ -15,7 +15,7 @@ from cdp_toy.certificates import Program
 from cdp_toy.edges import on_line
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.solvers.interior_point import COLD_BARRIER, Answer, Start, solve_on
+from cdp_toy.solvers.interior_point import COLD_BARRIER, NEIGHBOUR_BARRIER, Answer, Start, solve_on
 from cdp_toy.solvers.restriction import Iterate
 from cdp_toy.validation import Array, Indices
 
@@ -28,20 +28,16 @@ LETTERS_ON_LINE, LETTERS_ELSEWHERE, OBSERVATIONS = 8, 6, 4
 CLASS_REACH = 0.1
 #: Pairs with less than this share of both their row and their column hardly matter.
 HEAVY = 1e-3
-#: At this merit, in units of the mean cost, pairs that carry next to nothing and are none of the best are let go, once.
+#: From this merit on, in units of the mean cost, pairs that carry next to nothing and are none of the best are let go.
 SETTLED = 1e-3
 #: What a support may miss in the end, in units of the tolerance, which is a twentieth of what is certified.
 MISSING = 6
 #: Rounds of pricing before what is there is taken.
 MOST_ROUNDS = 20
-#: Every round goes on to this share of the gap of the one before: pairs that are missing show early.
+#: Every round goes on to this share of the gap of the one before: pairs that are missing show early, ...
 STAGE = 1e-2
 #: ... or to the end when that is this near.
 NEARLY = 100
-#: A round is taken up from the last state whose merit was this much above what its support turned out to miss.
-AHEAD = 1.0
-#: Barrier that rows start with, from the prices of the round before.
-NEIGHBOUR = 0.02
 #: A restricted program whose answer misses its goal by this factor is taken for infeasible.
 LOST = 1e3
 #: What a support may miss, in units of the mean cost, for its prices to be worth more than those it started from.
@@ -98,40 +94,65 @@ def generate(
     count = LETTERS_ON_LINE if on_line(problem) else LETTERS_ELSEWHERE
     keys = np.union1d(_asked_for(program, start.price_distortion, start.potential, count)[0], _allowed(program, local))
     answer: Answer | None = None
-    here: Start | Iterate = start
-    goal, rescued = max(tol, first), False
+    saved: Iterate | None = None
+    goal = max(tol, first)
     for _ in range(MOST_ROUNDS):
-        found = solve_on(program, keys, goal, budget, here)
-        if budget.spent:
-            return found or answer
-        failed = found is None or found.merit > LOST * goal
-        if failed and isinstance(here, Iterate):  # its prices are still good
-            here = start
-            continue
-        if failed and start.barrier < COLD_BARRIER:
-            here = start = start._replace(barrier=COLD_BARRIER)
-            continue
-        if failed and not rescued:
-            keys, rescued = np.union1d(keys, _allowed(program, feasible())), True
-            continue
-        if found is None:
+        found, keys = _solved(program, keys, goal, budget, (start, saved), feasible)
+        if found is None or (budget.spent and answer is not None and found.merit > answer.merit):
             break
         answer = found
+        if budget.spent:
+            break
         asked, least = _asked_for(program, answer.price_distortion, answer.potential, count)
         kept = _row_minima_on(program, answer, keys)
         lost = float(problem.p_y @ np.maximum(kept - least, 0.0))
         if lost <= MISSING * tol and goal <= tol:
             break
         extra = np.setdiff1d(asked[_reduced(program, answer, asked) < kept[asked // problem.n_x]], keys)
-        if goal <= tol and not len(extra):
+        if not len(extra) and (goal <= tol or _failed(found, goal)):
             break
         if goal > tol and found.merit <= SETTLED * mean_cost(program):
             keys = np.intersect1d(keys, np.union1d(asked, heavy_pairs(answer.joint, problem)))
         keys, goal = np.union1d(keys, extra), _next_goal(goal, lost, tol)
         if lost <= WILD * mean_cost(program):
-            start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR)
-            here = answer.before(AHEAD * lost)
+            start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR_BARRIER)
+            saved = answer.before(lost)
     return answer
+
+
+def _solved(
+    program: Program,
+    keys: Indices,
+    goal: float,
+    budget: Budget,
+    starts: tuple[Start, Iterate | None],
+    feasible: Callable[[], Indices],
+) -> tuple[Answer | None, Indices]:
+    """Solve on a support from what is known, then from less and less, then with the pairs of a feasible channel.
+
+    Returns the best answer of all attempts, and the support of the last one.
+    """
+    prices, saved = starts
+    attempts: list[Start | Iterate] = [prices] if saved is None else [saved, prices]
+    if prices.barrier < COLD_BARRIER:
+        attempts.append(prices._replace(barrier=COLD_BARRIER))
+    best: Answer | None = None
+    for attempt in (*attempts, None):
+        if attempt is None:
+            more = np.union1d(keys, _allowed(program, feasible()))
+            if len(more) == len(keys):
+                break
+            keys, attempt = more, attempts[-1]
+        found = solve_on(program, keys, goal, budget, attempt)
+        if found is not None and (best is None or found.merit < best.merit):
+            best = found
+        if budget.spent or (best is not None and not _failed(best, goal)):
+            break
+    return best, keys
+
+
+def _failed(answer: Answer, goal: float) -> bool:
+    return answer.merit > LOST * goal
 
 
 def _allowed(program: Program, keys: Indices) -> Indices:
@@ -140,7 +161,7 @@ def _allowed(program: Program, keys: Indices) -> Indices:
 
 
 def _next_goal(goal: float, lost: float, tol: float) -> float:
-    """Gap of the next round: a few digits further, or to the end when hardly anything is missing."""
+    """Gap of the next round: two digits further, or to the end when hardly anything is missing."""
     further = STAGE * goal
     return tol if lost <= MISSING * tol or further <= NEARLY * tol else further
 

@@ -23,7 +23,7 @@ from cdp_toy.certificates import (
     mixed_to_feasible,
 )
 from cdp_toy.costs import PricedCost
-from cdp_toy.edges import Hint, cheap_anchors, without_perception
+from cdp_toy.edges import SLACK_SHARE, Hint, cheap_anchors, without_perception
 from cdp_toy.solvers import interior_point, levels, linear_program, reference, transport
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.columns import mean_cost
@@ -59,10 +59,6 @@ MOST_PRICES = 24
 #: Prices below this move C by less than 1e-9 over distortions of order one: the level is slack.
 LEAST_PRICE = 1e-9
 
-#: Share of the slack of both levels that mixtures between two prices use: next to D_min(P) the error rate falls by
-#: 1e-6 within it.
-SLACK_SHARE = 0.9
-
 #: Below this level the channels that reproduce the source exactly are tried too: C differs by about sqrt(P).
 TINY_PERCEPTION = 1e-4
 
@@ -85,8 +81,8 @@ class Certified:
 class _State:
     """Best bound and channel so far, and how far the last hint overshot the levels."""
 
-    def __init__(self, program: Program, tol: float, near: Callable[[], Near | None]) -> None:
-        self.program, self.tol = program, tol
+    def __init__(self, program: Program, tol: float, near: Callable[[], Near | None], budget: Budget) -> None:
+        self.program, self.tol, self.budget = program, tol, budget
         self.bound = dual_bound(program, 0.0, np.zeros(program.problem.n_x))
         self.best: Evaluation | None = None
         self.label = "none"
@@ -126,9 +122,11 @@ class _State:
 
     def fall_back(self) -> None:
         """Take any feasible channel on offer."""
-        near = () if self.near is None else self.near.anchors()
-        for channel in (*cheap_anchors(self.program), *near):
-            self._offer(channel, "a feasible channel that no solver improved")
+        label = "a feasible channel that no solver improved"
+        for channel in cheap_anchors(self.program):
+            self._offer(channel, label)
+        for channel in () if self.near is None else self.near.anchors():
+            self._offer(channel, label)
 
     def gap(self) -> float:
         """Certified gap so far."""
@@ -175,7 +173,9 @@ class _State:
             # where perception asks for next to no mass, the rows' own choice, fed by the law that the best prices ask
             # for, is better than what a cone solver leaves in the last digits
             candidates.append(fed(program, self.unfed, self.bound))
-        self._pull(candidates, self.anchor if self.thorough else self.cheap_anchor, hint.solver)
+        # D_min(P) is not worth its price yet, unless it is known already or nothing else will follow
+        thorough = self.thorough or "near" in self.__dict__ or self.budget.spent
+        self._pull(candidates, self.anchor if thorough else self.cheap_anchor, hint.solver)
         if self.gap() > self.tol:  # next to D_min(P) the slack that rounding is granted is worth more than the gap
             self._offer(found, hint.solver)
 
@@ -241,7 +241,7 @@ def certify(
     budget : Budget, optional
     """
     budget = Budget() if budget is None else budget
-    state = _State(program, tol, near)
+    state = _State(program, tol, near, budget)
     try:
         with one_blas_thread():
             for hint in _hints(program, warm, state, solver, budget):
@@ -279,7 +279,7 @@ def _hints(
     if method == "levels" and program.max_perception > 0:
         hint = levels.hint(program, goal, budget, state)
         yield from _some(hint)
-        if hint is not None:  # its channel once more, repaired at the price of D_min(P)
+        if hint is not None and state.cheap_anchor is None:  # its channel once more, repaired at the price of D_min(P)
             state.thorough = True
             yield hint._replace(trail=())
     state.thorough = True
@@ -321,6 +321,7 @@ def _price_search(program: Program, state: _State, solver: SolverName, budget: B
     low: tuple[float, float, csr_array] | None = None  # price, excess distortion > 0, joint law
     high: tuple[float, float, csr_array] | None = None  # excess <= 0
     price = max(state.bound.price_distortion, 1e-4 / program.distortion_scale)
+    # next to D_min(P) the error rate falls by 1e-6 within the slack that rounding is granted
     limit = program.max_distortion + SLACK_SHARE * program.distortion_slack
     level = program.max_perception + SLACK_SHARE * program.perception_slack
     for _ in range(MOST_PRICES):

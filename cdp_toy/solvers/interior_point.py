@@ -33,10 +33,10 @@ from cdp_toy.solvers.restriction import Iterate, Units, from_prices, restricted
 from cdp_toy.validation import Array, Indices
 from cdp_toy.validation import refuse_if_too_large as refuse_bytes
 
-__all__ = ["COLD_BARRIER", "Answer", "Iterate", "Start", "hint", "refuse_if_too_large", "solve_on", "suits"]
+__all__ = ["COLD_BARRIER", "NEIGHBOUR_BARRIER", "Answer", "Start", "hint", "refuse_if_too_large", "solve_on", "suits"]
 
-#: Barrier that the rows together start with from nothing, in units of the mean cost.
-COLD_BARRIER = 3.0
+#: Barrier of all rows together to start with from nothing and from a neighbour's prices, in units of the mean cost.
+COLD_BARRIER, NEIGHBOUR_BARRIER = 3.0, 0.02
 #: Dense tables that live at once.
 TABLES = 16
 
@@ -52,13 +52,13 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the iteration ended with, in units of the program."""
+    """The best that the iteration met, in units of the program."""
 
     path: Path
     units: Units
 
     @cached_property
-    def _last(self) -> Iterate:
+    def _best(self) -> Iterate:
         assert self.path.best is not None
         return self.units.outside(self.path.best)
 
@@ -66,22 +66,22 @@ class Answer:
     def joint(self) -> csr_array:
         """Joint law on the support."""
         problem = self.units.program.problem
-        return csr_array((self._last.x, np.divmod(self._last.keys, problem.n_x)), shape=problem.shape)
+        return csr_array((self._best.x, np.divmod(self._best.keys, problem.n_x)), shape=problem.shape)
 
     @property
     def price_distortion(self) -> float:
         """Price of the distortion level."""
-        return self._last.lam
+        return self._best.lam
 
     @property
     def price_perception(self) -> float:
         """Price of the perception level."""
-        return self._last.kap
+        return self._best.kap
 
     @property
     def potential(self) -> Array:
         """Potential of every letter; NaN at letters outside of the support."""
-        return self._last.v
+        return self._best.v
 
     @property
     def merit(self) -> float:
@@ -94,7 +94,7 @@ class Answer:
         return self.units.outside(stations[-1] if stations else self.path.stations[0][1])
 
     def hint(self, solver: str) -> Hint:
-        """What certificates are to prove: the end, and the prices of every iterate."""
+        """What certificates are to prove: the best state, and the prices of all."""
         price = self.units.cost / self.units.distortion
         trail = tuple((price * float(lam), self.units.potential(v)) for lam, v in self.path.trail)
         return Hint(self.joint, self.price_distortion, self.potential, solver, trail)

@@ -104,12 +104,12 @@ def _next(data: Data, state: State, system: System, merit: float) -> tuple[State
         there = state.moved(step, min(primal + LONGER, 1.0), min(dual + LONGER, 1.0))
         asked = (
             asked[0] + _towards(there.x * there.z, pairs),
-            asked[1] + float(_towards(np.asarray(there.lam * there.s), levels)),
-            asked[2] + float(_towards(np.asarray(there.kap * there.t), levels)),
+            asked[1] + float(_towards(there.lam * there.s, levels)),
+            asked[2] + float(_towards(there.kap * there.t, levels)),
         )
         corrected = system.step(*asked)
         lengths = step_lengths(data, state, corrected, STEP)
-        if sum(lengths) < primal + dual + WORTHWHILE:
+        if not (sum(lengths) >= primal + dual + WORTHWHILE and np.isfinite(corrected.x).all()):
             break
         step, (primal, dual) = corrected, lengths
     while True:
@@ -121,7 +121,7 @@ def _next(data: Data, state: State, system: System, merit: float) -> tuple[State
         primal, dual = primal / 2, dual / 2
 
 
-def _towards(products: Array, target: Array | float) -> Array:
+def _towards(products: Array | float, target: Array | float) -> Array:
     """What products that are too small or too large lack, the latter no more than they should be."""
     low, high = CENTRAL[0] * target, CENTRAL[1] * target
     return np.maximum(low - products, 0.0) - np.minimum(np.maximum(products - high, 0.0), high)

@@ -27,7 +27,7 @@ from cdp_toy.finite import DiscreteProblem
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.columns import generate, heavy_pairs, mean_cost, pair_keys
-from cdp_toy.solvers.interior_point import Answer, Start, solve_on
+from cdp_toy.solvers.interior_point import NEIGHBOUR_BARRIER, Answer, Start, solve_on
 from cdp_toy.validation import Array, Indices
 
 __all__ = ["FULL", "Background", "Near", "Neighbour", "from_neighbour", "hint"]
@@ -38,8 +38,8 @@ FULL = 1_000
 FULL_WITHOUT_LEVELS = 160_000
 #: Merging has to take away at least this share of the pairs to be worth a level.
 LEAST_MERGED = 0.3
-#: Barrier that rows start with together after prolonging prices, and from a neighbour's prices.
-PROLONGED, NEIGHBOUR = 0.1, 0.02
+#: Barrier that rows start with together after prolonging prices, in units of the mean cost.
+PROLONGED = 0.1
 #: Gap of coarser levels, and of the first round of every level, in units of the mean cost.
 COARSE_TOL, FIRST_ROUND = 1e-9, 0.03
 #: Where the coarser levels cannot tell how far D lies above D_min(P), that is found to this share of their error.
@@ -93,7 +93,7 @@ def from_neighbour(
     program: Program, tol: float, neighbour: Neighbour, budget: Budget, background: Background
 ) -> Hint | None:
     """Solve a program from the prices of a neighbour, a program of the same shape."""
-    start = Start(neighbour.price_distortion, neighbour.price_perception, neighbour.potential, NEIGHBOUR)
+    start = Start(neighbour.price_distortion, neighbour.price_perception, neighbour.potential, NEIGHBOUR_BARRIER)
     local = heavy_pairs(neighbour.channel, program.problem)
     answer = generate(program, start, tol, budget, local, lambda: _rescue(program, background))
     return None if answer is None else answer.hint("interior point from a neighbour")
@@ -124,7 +124,13 @@ def _rescue(program: Program, background: Background) -> Indices:
     anchor = background.anchor
     if anchor is None or anchor.channel.nnz > MOST_FEASIBLE * sum(program.problem.shape):
         return np.zeros(0, dtype=np.int64)
-    return heavy_pairs(anchor.channel, program.problem)
+    return _all_pairs(anchor.channel, program.problem)
+
+
+def _all_pairs(channel: csr_array, problem: DiscreteProblem) -> Indices:
+    """Keys of all pairs of a channel: next to D_min(P) the lightest ones decide what is feasible."""
+    rows, columns = channel.nonzero()
+    return pair_keys(rows, columns, problem.n_x)
 
 
 def _through(
@@ -162,7 +168,7 @@ def _level(
     def feasible() -> Indices:
         if depth == 0 and background is not None:
             return _rescue(program, background)
-        return heavy_pairs(coupling(problem), problem)
+        return _all_pairs(coupling(problem), problem)
 
     return generate(program, start, goal, budget, local, feasible, FIRST_ROUND * mean_cost(program))
 
@@ -215,12 +221,15 @@ def _with_spare_distortion(chain: list[Level], budget: Budget, background: Backg
     # errors of second order in the cell: a third of the last change is left
     left = (floors[0] - floors[1]) / 3 if len(floors) > 1 else 0.1 * floors[0]
     spare, local = limit - floors[0] - left, chain[0].local
-    if spare <= abs(left):
-        rough = _level(least, found, 0, SHARP * abs(left), budget, None)
+    known = spare > abs(left)
+    if not known and len(floors) > 1:
+        goal = max(SHARP * abs(left), COARSE_TOL * mean_cost(least[0].program))
+        rough = _level(least, found, 0, goal, budget, None)
         if rough is not None:
             spare = limit - expected(least[0].program.problem.distortion_cost, rough.joint)
             local = np.union1d(local, heavy_pairs(rough.joint, chain[0].program.problem))
-    if spare <= 3 * SHARP * abs(left) and background.near is not None:
+            known = spare > 3 * goal
+    if not known and background.near is not None:
         spare = limit - background.near.distortion
         local = np.union1d(local, heavy_pairs(background.near.witness, chain[0].program.problem))
     out = [chain[0]._replace(local=local)]

@@ -32,7 +32,7 @@ SHIFTED_RATIO = 10.0
 
 
 class Iterate(NamedTuple):
-    """A state on some pairs, in units of the program, to be taken up on more of them."""
+    """A state on some pairs, in units of the program, to be taken up on others."""
 
     keys: Indices  # row * n_x + column of the pairs, ascending
     x: Array
