@@ -215,13 +215,13 @@ def test_a_state_is_taken_up_on_other_pairs() -> None:
     rng = np.random.default_rng(0)
     some = np.union1d(heavy, rng.choice(everything, size=len(everything) // 4, replace=False))
     first = answer_on(program, some, 1e-4)
-    here = first.before(1e-3)
+    here = first.checkpoint_above(1e-3)
     for keys in (everything, np.union1d(heavy, rng.choice(everything, size=len(everything) // 4, replace=False))):
         data, units = restricted(program, keys)
-        state = units.inside(data, here)
+        state = units.resumed(data, here)
         assert_allclose(data.support.row_sums(state.x), data.p_y, rtol=1e-12)
         assert_allclose(data.support.column_sums(state.x), state.q, rtol=1e-12)
-        again = units.outside(state)
+        again = units.saved(state)
         known, old = np.isin(keys, some), np.isin(some, keys)
         assert_allclose(again.z[known], here.z[old], rtol=1e-12)
         # rows are normalised: what is left of them is shared as it was
@@ -240,13 +240,13 @@ def test_a_state_is_taken_up_on_other_pairs() -> None:
 def test_states_are_kept_at_falling_merits() -> None:
     program = Program(TOY, TOY.error_cost, 0.8, 0.01)
     answer = answer_on(program, np.flatnonzero(program.support()), 1e-11)
-    merits = [merit for merit, _ in answer.path.stations]
+    merits = [merit for merit, _ in answer.path.checkpoints]
     assert all(later <= iteration.APART * earlier for earlier, later in itertools.pairwise(merits[:-1]))
-    assert answer.path.stations[-1][1] is answer.path.best
+    assert answer.path.checkpoints[-1][1] is answer.path.best
     for merit in (math.inf, 1e-3, 1e-6, 0.0):
-        found = answer.before(merit)
+        found = answer.checkpoint_above(merit)
         expected = [m for m in merits if answer.units.cost * m >= merit] or merits[:1]
-        state = answer.path.stations[merits.index(expected[-1])][1]
+        state = answer.path.checkpoints[merits.index(expected[-1])][1]
         assert found.kap == pytest.approx(answer.units.cost * state.kap, rel=1e-14)
 
 

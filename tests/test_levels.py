@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from cdp_toy.edges import cheap_anchors, coupling
 from cdp_toy.perceptions import perception_from
 from cdp_toy.solvers import columns, engine, levels
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.solvers.interior_point import Start
+from cdp_toy.solvers.interior_point import COLD_BARRIER, Start
 
 Array = np.ndarray
 DIVERGENCES = ["kl", "js", "reverse_kl", "hellinger_squared", "chi2", "renyi:2"]
@@ -205,6 +205,48 @@ def test_a_spent_budget_ends_column_generation() -> None:
         columns.generate(program, Start(1.0, 1.0, np.zeros(grid.n_x), 0.1), 1e-11, budget, nothing, lambda: nothing)
         assert budget.spent
         assert budget.iterations_left == 0
+
+
+class Fake(NamedTuple):
+    """What `_solved` looks at in an answer."""
+
+    merit: float
+
+
+@pytest.mark.parametrize(
+    "merits, adds, chosen, tries",
+    [
+        ([1e-12], True, 0, 1),
+        ([5e-7, 6e-7, 1e-5, 2e-5], True, 0, 4),  # a retry that fails worse does not count
+        ([1e-2, None, 1e-12], True, 2, 3),
+        ([None, None, None, 1e-12], True, 3, 4),
+        ([1e-2, None, 1e-3], False, 2, 3),  # the same program again would fail again
+    ],
+)
+def test_the_best_attempt_at_a_round_counts(
+    merits: list[float | None], adds: bool, chosen: int, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the state that was kept, from prices, from prices far from the end, with the pairs of a feasible channel."""
+    grid = GRIDS["threshold_0"]
+    program = Program(grid, grid.error_cost, 0.7, 0.01)
+    seen: list[tuple[int, Any]] = []
+
+    def solve_on(program: Program, keys: Array, goal: float, budget: Budget, start: Any) -> Fake | None:
+        seen.append((len(keys), start))
+        merit = merits[len(seen) - 1]
+        return None if merit is None else Fake(merit)
+
+    monkeypatch.setattr(columns, "solve_on", solve_on)
+    prices, kept, keys = Start(1.0, 1.0, np.zeros(grid.n_x), 0.02), object(), np.arange(50)
+    more = np.arange(60) if adds else keys
+    best, last = columns._solved(program, keys, 1e-12, Budget(), (prices, cast(Any, kept)), lambda: more)
+    assert best is not None
+    assert best.merit == merits[chosen]
+    assert len(seen) == tries
+    far = prices._replace(barrier=COLD_BARRIER)
+    assert [start for _, start in seen] == [kept, prices, far, far][:tries]
+    assert [size for size, _ in seen] == [50, 50, 50, 60][:tries]
+    assert len(last) == (60 if tries == 4 else 50)
 
 
 # levels against all pairs

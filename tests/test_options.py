@@ -12,8 +12,9 @@ from scipy.sparse import csr_array
 
 import cdp_toy as cdp
 from cdp_toy import Status
-from cdp_toy.certificates import dual_bound
-from cdp_toy.solvers import engine, newton
+from cdp_toy.certificates import Program, dual_bound
+from cdp_toy.edges import cheap_anchors
+from cdp_toy.solvers import engine, iteration, newton
 
 LIMITED = (Status.INEXACT, Status.UNDECIDED)
 
@@ -209,6 +210,28 @@ def test_an_interrupt_keeps_what_is_found(
     assert point.note == "interrupted"
     assert point.status in LIMITED
     assert_contains_the_truth(point, grid)
+
+
+@pytest.mark.parametrize("when", [5, 20])
+def test_a_known_boundary_serves_an_interrupted_solve(when: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that could do without it follows, so that D_min(P) repairs what there is."""
+    grid = cdp.presets.paper_toy().discretize(n=61)
+    least = cdp.min_distortion(grid, 0.01)
+    assert next((a for a in cheap_anchors(Program(grid, grid.error_cost, 0.676, 0.01)) if a.feasible), None) is None
+    calls, step = [0], iteration._next
+
+    def interrupted(*arguments: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == when:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(iteration, "_next", interrupted)
+    with pytest.raises(cdp.SolveInterrupted) as caught:
+        cdp.solve(grid, 0.676, 0.01, solver="levels", boundary=least)
+    point = caught.value.solution
+    assert point.upper_bound < 0.21
+    assert point.channel is not None
 
 
 # what is known already

@@ -16,7 +16,7 @@ from cdp_toy.edges import on_line
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.interior_point import COLD_BARRIER, NEIGHBOUR_BARRIER, Answer, Start, solve_on
-from cdp_toy.solvers.restriction import Iterate
+from cdp_toy.solvers.restriction import SavedState
 from cdp_toy.validation import Array, Indices
 
 __all__ = ["generate", "heavy_pairs", "mean_cost", "pair_keys"]
@@ -94,7 +94,7 @@ def generate(
     count = LETTERS_ON_LINE if on_line(problem) else LETTERS_ELSEWHERE
     keys = np.union1d(_asked_for(program, start.price_distortion, start.potential, count)[0], _allowed(program, local))
     answer: Answer | None = None
-    saved: Iterate | None = None
+    saved: SavedState | None = None
     goal = max(tol, first)
     for _ in range(MOST_ROUNDS):
         found, keys = _solved(program, keys, goal, budget, (start, saved), feasible)
@@ -116,7 +116,7 @@ def generate(
         keys, goal = np.union1d(keys, extra), _next_goal(goal, lost, tol)
         if lost <= WILD * mean_cost(program):
             start = Start(answer.price_distortion, answer.price_perception, answer.potential, NEIGHBOUR_BARRIER)
-            saved = answer.before(lost)
+            saved = answer.checkpoint_above(lost)
     return answer
 
 
@@ -125,7 +125,7 @@ def _solved(
     keys: Indices,
     goal: float,
     budget: Budget,
-    starts: tuple[Start, Iterate | None],
+    starts: tuple[Start, SavedState | None],
     feasible: Callable[[], Indices],
 ) -> tuple[Answer | None, Indices]:
     """Solve on a support from what is known, then from less and less, then with the pairs of a feasible channel.
@@ -133,7 +133,7 @@ def _solved(
     Returns the best answer of all attempts, and the support of the last one.
     """
     prices, saved = starts
-    attempts: list[Start | Iterate] = [prices] if saved is None else [saved, prices]
+    attempts: list[Start | SavedState] = [prices] if saved is None else [saved, prices]
     if prices.barrier < COLD_BARRIER:
         attempts.append(prices._replace(barrier=COLD_BARRIER))
     best: Answer | None = None

@@ -29,7 +29,7 @@ from cdp_toy.edges import Hint
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.iteration import Path, iterate
-from cdp_toy.solvers.restriction import Iterate, Units, from_prices, restricted
+from cdp_toy.solvers.restriction import SavedState, Units, from_prices, restricted
 from cdp_toy.validation import Array, Indices
 from cdp_toy.validation import refuse_if_too_large as refuse_bytes
 
@@ -58,9 +58,9 @@ class Answer:
     units: Units
 
     @cached_property
-    def _best(self) -> Iterate:
+    def _best(self) -> SavedState:
         assert self.path.best is not None
-        return self.units.outside(self.path.best)
+        return self.units.saved(self.path.best)
 
     @cached_property
     def joint(self) -> csr_array:
@@ -88,10 +88,10 @@ class Answer:
         """Complementarity, and what the equations miss, in units of the objective."""
         return self.units.cost * self.path.merit
 
-    def before(self, merit: float) -> Iterate:
+    def checkpoint_above(self, merit: float) -> SavedState:
         """The last state kept whose merit was at least this one, or the first one."""
-        stations = [state for worth, state in self.path.stations if self.units.cost * worth >= merit]
-        return self.units.outside(stations[-1] if stations else self.path.stations[0][1])
+        checkpoints = [state for worth, state in self.path.checkpoints if self.units.cost * worth >= merit]
+        return self.units.saved(checkpoints[-1] if checkpoints else self.path.checkpoints[0][1])
 
     def hint(self, solver: str) -> Hint:
         """What certificates are to prove: the best state, and the prices of all."""
@@ -137,7 +137,7 @@ def hint(program: Program, tol: float, budget: Budget) -> Hint | None:
 
 
 def solve_on(
-    program: Program, keys: Indices, tol: float, budget: Budget, start: Start | Iterate | None = None
+    program: Program, keys: Indices, tol: float, budget: Budget, start: Start | SavedState | None = None
 ) -> Answer | None:
     """Solve a program restricted to some of its allowed pairs.
 
@@ -149,15 +149,15 @@ def solve_on(
     tol : float
         Gap at which to stop, in units of the objective.
     budget : Budget
-    start : Start or Iterate, optional
+    start : Start or SavedState, optional
         Prices and potential of a neighbour, or a state on some of these pairs; from scratch without.
     """
     data, units = restricted(program, keys)
     with np.errstate(all="ignore"):  # a breakdown shows in the numbers, and those are looked at
         if start is None:
             first = from_prices(data, 1.0, 1.0, data.descent(data.p_x), COLD_BARRIER)
-        elif isinstance(start, Iterate):
-            first = units.inside(data, start)
+        elif isinstance(start, SavedState):
+            first = units.resumed(data, start)
         else:
             first = from_prices(
                 data,

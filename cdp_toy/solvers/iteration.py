@@ -42,15 +42,15 @@ class Path:
     best: State | None = None
     merit: float = math.inf
     trail: list[tuple[float, Array]] = field(default_factory=list)
-    stations: list[tuple[float, State]] = field(default_factory=list)
+    checkpoints: list[tuple[float, State]] = field(default_factory=list)
     halved: int = 0  # steps by when the merit had fallen by half
     _half: float = math.inf
 
     def meet(self, state: State, merit: float, tol: float) -> None:
         """Take note of a state."""
         self.trail.append((state.lam, state.v))
-        if not self.stations or merit <= max(APART * self.stations[-1][0], tol):
-            self.stations.append((merit, state))
+        if not self.checkpoints or merit <= max(APART * self.checkpoints[-1][0], tol):
+            self.checkpoints.append((merit, state))
         if merit < self.merit:
             self.best, self.merit = state, merit
         if merit < self._half:
@@ -63,7 +63,7 @@ class Path:
 
 
 def iterate(data: Data, state: State, tol: float, budget: Budget) -> Path:
-    """Iterate until complementarity and what the equations miss are worth no more than `tol`."""
+    """SavedState until complementarity and what the equations miss are worth no more than `tol`."""
     path = Path()
     missed = residuals(data, state)
     try:

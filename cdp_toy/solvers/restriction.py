@@ -16,7 +16,7 @@ from cdp_toy.solvers.newton import Data, State
 from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["Iterate", "Units", "from_prices", "restricted"]
+__all__ = ["SavedState", "Units", "from_prices", "restricted"]
 
 #: Rows are centred with this power of their mass. Twelve toys took 703 iterations with .5, 799 with .75, over 1038 with
 #: 1; 80 x 80 cells, with rows of 1e-8 that are the last to settle, 107 with .5 and 68 with .3.
@@ -31,7 +31,7 @@ LEAST_PRICE = 1e-6
 SHIFTED_RATIO = 10.0
 
 
-class Iterate(NamedTuple):
+class SavedState(NamedTuple):
     """A state on some pairs, in units of the program, to be taken up on others."""
 
     keys: Indices  # row * n_x + column of the pairs, ascending
@@ -62,12 +62,12 @@ class Units:
         """Potential of all letters."""
         return self._spread(self.cost * v, self.used_columns, self.program.problem.n_x)
 
-    def outside(self, state: State) -> Iterate:
+    def saved(self, state: State) -> SavedState:
         """A state in units of the program."""
         problem = self.program.problem
         lam = self.cost / self.distortion * float(state.lam)
         u = self.cost * state.u + self.least_cost + lam * self.least_distortion
-        return Iterate(
+        return SavedState(
             self.keys,
             state.x,
             self.cost * state.z,
@@ -79,7 +79,7 @@ class Units:
             float(state.t),
         )
 
-    def inside(self, data: Data, old: Iterate) -> State:
+    def resumed(self, data: Data, old: SavedState) -> State:
         """A state of other pairs, in units of this program; new pairs are as central as the old ones."""
         support = data.support
         lam = old.lam * self.distortion / self.cost
