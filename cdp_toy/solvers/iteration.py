@@ -88,7 +88,8 @@ def _next(data: Data, state: State, system: System, merit: float) -> tuple[State
     gap = state.gap()
     affine = system.step(-state.x * state.z, -state.lam * state.s, -state.kap * state.t)
     primal, dual = step_lengths(data, state, affine, 1.0)
-    sigma = min(max((state.moved(affine, primal, dual).gap() / gap) ** 3, (1 - min(primal, dual)) ** 3, 1e-4), 1.0)
+    products, *others = state.products(affine, primal, dual)
+    sigma = min(max(((products.sum() + sum(others)) / gap) ** 3, (1 - min(primal, dual)) ** 3, 1e-4), 1.0)
     target = max(sigma * gap, min(gap, AHEAD * (merit - gap)))
     pairs, levels = (1 - 2 * LEVEL_SHARE) * target * data.weight, LEVEL_SHARE * target
     asked = (
@@ -101,11 +102,11 @@ def _next(data: Data, state: State, system: System, merit: float) -> tuple[State
     for _ in range(CORRECTIONS):
         if min(primal, dual) >= STEP:
             break
-        there = state.moved(step, min(primal + LONGER, 1.0), min(dual + LONGER, 1.0))
+        reached = state.products(step, min(primal + LONGER, 1.0), min(dual + LONGER, 1.0))
         asked = (
-            asked[0] + _towards(there.x * there.z, pairs),
-            asked[1] + float(_towards(there.lam * there.s, levels)),
-            asked[2] + float(_towards(there.kap * there.t, levels)),
+            asked[0] + _towards(reached[0], pairs),
+            asked[1] + float(_towards(reached[1], levels)),
+            asked[2] + float(_towards(reached[2], levels)),
         )
         corrected = system.step(*asked)
         lengths = step_lengths(data, state, corrected, STEP)

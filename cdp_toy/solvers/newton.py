@@ -96,6 +96,14 @@ class State(NamedTuple):
         """Complementarity left."""
         return float(self.x @ self.z) + self.lam * self.s + self.kap * self.t
 
+    def products(self, step: State, primal: float, dual: float) -> tuple[Array, float, float]:
+        """Complementarities x z, lam s and kap t after a step."""
+        return (
+            (self.x + primal * step.x) * (self.z + dual * step.z),
+            (self.lam + dual * step.lam) * (self.s + primal * step.s),
+            (self.kap + dual * step.kap) * (self.t + primal * step.t),
+        )
+
     def moved(self, step: State, primal: float, dual: float) -> State:
         """The state after a step with separate lengths for x, q, s, t and for z, u, v, lam, kap."""
         lengths = (primal, dual, dual, dual, primal, dual, dual, primal, primal)
