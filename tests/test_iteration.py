@@ -92,7 +92,7 @@ def test_a_matrix_that_cannot_be_factorized_is_refused() -> None:
 
 ROUTES: dict[str, Callable[[], PairLoops]] = {
     "numpy": lambda: pair_loops.INTERPRETED,
-    "uncompiled": lambda: PairLoops(pair_loops._fold, pair_loops._unfold, pair_loops._band),
+    "uncompiled": lambda: PairLoops(pair_loops._fold, pair_loops._unfold, pair_loops._band, pair_loops._lowest),
     "compiled": pair_loops.pair_loops,
 }
 
@@ -105,24 +105,26 @@ def loops(request: pytest.FixtureRequest) -> PairLoops:
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (7, 5, 2), (30, 40, 12)])
-def test_the_loops_are_their_formulas(sizes: tuple[int, int, int], loops: PairLoops) -> None:
+def test_products_within_rows(sizes: tuple[int, int, int], loops: PairLoops) -> None:
     rng = np.random.default_rng(sizes)
-    pairs = random_support(rng, *sizes)
-    theta, rho, x, z, asked, dual = rng.random((6, pairs.size)) + 0.1
-    missed, du, dv = rng.normal(size=sizes[0]), rng.normal(size=sizes[0]), rng.normal(size=sizes[1])
-    place = (pairs.rows, pairs.columns)
-    full, mass = np.zeros((2, *pairs.shape))
-    full[place], mass[place] = theta, rho
-    row_theta = full.sum(axis=1)
-    open_rows, sums, folded = loops.fold(
-        pairs.starts, pairs.rows, pairs.columns, sizes[1], theta, row_theta, rho, missed
-    )
-    assert_allclose(open_rows, missed - mass.sum(axis=1), rtol=1e-12, atol=1e-12)
-    assert_allclose(sums, mass.sum(axis=0), rtol=1e-12)
-    assert_allclose(folded, sums + full.T @ (open_rows / row_theta), rtol=1e-12, atol=1e-12)
-    dz, dx = loops.unfold(pairs.rows, pairs.columns, x, z, asked, dual, du, dv)
-    assert_allclose(dz, dual - du[pairs.rows] - dv[pairs.columns], rtol=1e-13, atol=1e-13)
-    assert_allclose(x * dz + z * dx, asked, rtol=1e-12, atol=1e-12)
+    pairs, n = random_support(rng, *sizes), sizes[1]
+    scaled, rank = rng.random(pairs.size), rng.permutation(n)
+    full = np.zeros(pairs.shape)
+    full[pairs.rows, rank[pairs.columns]] = scaled
+    product = full.T @ full
+    np.fill_diagonal(product, 0.0)
+    lengths = np.diff(np.append(pairs.starts, pairs.size))
+    first, second = support._pairs_within_rows(pairs.starts, lengths)
+    band, sums = loops.band(first, second, rank[pairs.columns], n, n - 1, scaled)
+    for below in range(n):
+        assert_allclose(band[below, : n - below], np.diag(product, below), rtol=1e-12, atol=1e-15)
+        assert not band[below, n - below :].any()
+    assert_allclose(sums, product.sum(axis=0), rtol=1e-12)
+
+
+def test_the_lowest_ratio(loops: PairLoops) -> None:
+    assert loops.lowest(np.array([1.0, -3.0, 5.0]), np.array([2.0, 4.0, 1.0])) == -0.75
+    assert math.isnan(loops.lowest(np.array([1.0, math.nan, -5.0]), np.ones(3)))
 
 
 def test_compiled_loops_are_used_when_numba_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,9 +139,28 @@ def test_compiled_loops_are_used_when_numba_is_there(monkeypatch: pytest.MonkeyP
 # steps
 
 
+def starved(grid: cdp.DiscreteProblem) -> cdp.DiscreteProblem:
+    """The same letters, of which two have no source mass."""
+    places = np.linspace(-3.0, 3.0, 21)
+    laws = np.exp(-((places - np.array([[-1.0], [1.0]])) ** 2) / 2)
+    laws[:, [3, 15]] = 0.0
+    noise = np.exp(-((places[:, None] - places) ** 2) / 2)
+    return cdp.DiscreteProblem.from_tables(
+        [0.7, 0.3],
+        laws / laws.sum(axis=1, keepdims=True),
+        noise / noise.sum(axis=1, keepdims=True),
+        (places > 0.4).astype(int),
+        distortion="squared_error",
+        perception=grid.perception,
+        x_values=places,
+    )
+
+
 def midway(level: float = 0.01, name: str = "kl", limit: float = 0.8) -> tuple[Program, Data, State]:
     """A program on all of its pairs and a state of it in the midst of the iteration."""
-    grid = dataclasses.replace(cdp.presets.paper_toy(), perception=name).discretize(n=21)
+    grid = dataclasses.replace(cdp.presets.paper_toy(), perception=name.split(",")[0]).discretize(n=21)
+    if "without" in name:
+        grid = starved(grid)
     program = Program(grid, grid.error_cost, limit, level)
     seen: list[tuple[Data, State]] = []
     step = iteration._next
@@ -154,17 +175,22 @@ def midway(level: float = 0.01, name: str = "kl", limit: float = 0.8) -> tuple[P
     return program, *seen[4]
 
 
-@pytest.mark.parametrize("name", ["kl", "reverse_kl", "chi2", "js", "renyi:2"])
+@pytest.mark.parametrize("name", ["kl", "reverse_kl", "chi2", "js", "renyi:2", "js, letters without mass"])
 @pytest.mark.parametrize("limit", [0.8, math.inf])
-def test_a_step_solves_the_linear_equations(name: str, limit: float) -> None:
+def test_a_step_solves_the_linear_equations(
+    name: str, limit: float, loops: PairLoops, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All of them are linear but f' and f, of which the secant and the slope stand in."""
     _, data, state = midway(name=name, limit=limit)
+    for module in (newton, support):
+        monkeypatch.setattr(module, "pair_loops", lambda: loops)
     missed = newton.residuals(data, state)
     system = newton.System(data, state, missed)
     rng = np.random.default_rng(0)
     asked = rng.random(data.support.size) * state.x * state.z, 0.3 * state.lam * state.s, 0.2 * state.kap * state.t
     step = system.step(*asked)
-    pairs = data.support
+    pairs, seen = data.support, data.seen
+    assert seen.all() is not ("without" in name)
     close = {"rtol": 1e-7, "atol": 1e-11}
     assert_allclose(pairs.row_sums(step.x), missed.rows, **close)
     assert_allclose(pairs.column_sums(step.x) - step.q, missed.columns, **close)
@@ -172,12 +198,18 @@ def test_a_step_solves_the_linear_equations(name: str, limit: float) -> None:
     assert_allclose(step.z + step.u[pairs.rows] + step.v[pairs.columns] - step.lam * d, missed.dual, **close)
     assert_allclose(state.x * step.z + state.z * step.x, asked[0], **close)
     assert_allclose(state.kap * step.t + state.t * step.kap, asked[2], **close)
-    descent = data.descent(state.q)
-    assert_allclose(step.v, missed.potential + step.kap * descent - step.q / system.secant, rtol=1e-6, atol=1e-9)
+    follows = missed.potential + step.kap * data.descent(state.q) - step.q / system.secant
+    assert_allclose(step.v[seen], follows[seen], rtol=1e-6, atol=1e-9)
     assert_allclose(step.t + system.slope @ step.q, missed.perception, rtol=1e-6, atol=1e-9)
     if data.distortion is not None:
         assert_allclose(step.x @ data.distortion + step.s, missed.distortion, **close)
         assert_allclose(state.lam * step.s + state.s * step.lam, asked[1], **close)
+    primal, dual = newton.step_lengths(data, state, step, 1.0)
+    there = state.moved(step, primal, dual)
+    least = [float(np.min(part)) for part in (there.x, there.z, there.q[seen])]
+    assert min(*least, there.s if data.distortion is not None else 1.0, there.t, there.kap) >= -1e-12
+    assert 0 < primal <= 1
+    assert 0 < dual <= 1
 
 
 def test_corrections_pull_products_towards_their_target() -> None:

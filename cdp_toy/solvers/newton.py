@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cdp_toy.perceptions import FDivergence
-from cdp_toy.solvers.pair_loops import pair_loops
+from cdp_toy.solvers.pair_loops import Letters, Pairs, Prices, pair_loops
 from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Mask
 
@@ -180,76 +180,64 @@ class System:
     def _prices(self) -> None:
         """Response of (dv, du) to a unit change of each price, and what that does to the two levels."""
         assert self.solve is not None
-        state, d, support = self.state, self.data.distortion, self.data.support
-        right = [-self.secant * self.slope]
-        if d is not None:
-            self.theta_d = self.theta * d
-            self.row_d, self.column_d = support.row_sums(self.theta_d), support.column_sums(self.theta_d)
-            right.append(self.column_d - self._to_columns(self.row_d / self.row_theta))
-        answers = self.solve(np.stack(right, axis=1))
-        self.dv_kap = answers[:, 0]
-        self.du_kap = -self._to_rows(self.dv_kap) / self.row_theta
-        own = float(self.slope @ self._change_q(self.dv_kap, self.du_kap, 0.0, 1.0)) - state.t / state.kap
-        if d is None:
-            self.levels = np.array([[1.0, 0.0], [0.0, own]])  # no price of distortion, and nothing that would change it
-            return
-        self.dv_lam = answers[:, 1]
-        self.du_lam = (self.row_d - self._to_rows(self.dv_lam)) / self.row_theta
-        spent = self._spent(self.dv_lam, self.du_lam) - float(self.theta_d @ d) - state.s / state.lam
-        cross = float(self.slope @ self._change_q(self.dv_lam, self.du_lam, 1.0, 0.0))
-        self.levels = np.array([[spent, self._spent(self.dv_kap, self.du_kap)], [cross, own]])
-
-    def _spent(self, dv: Array, du: Array) -> float:
-        """Change of the distortion that (dv, du) brings about."""
-        return 0.0 if self.data.distortion is None else float(self.row_d @ du + self.column_d @ dv)
-
-    def _change_q(
-        self,
-        dv: Array,
-        du: Array,
-        dlam: float,
-        dkap: float,
-        missed: Array | float = 0.0,
-        open_q: Array | float = 0.0,
-    ) -> Array:
-        """Change of the output law, given what the potential and the columns miss."""
-        asked = -self.secant * (dv + self.slope * dkap - missed)
-        data = self.data
-        if data.all_seen:
-            return asked
-        # behind the infinite secant of a letter without source mass only the columns tell how q changes
-        followed = open_q + self._to_columns(du) + self.column_theta * dv
-        if data.distortion is not None:
-            followed = followed - self.column_d * dlam
-        return np.where(data.seen, asked, followed)
-
-    def step(self, pairs: Array, level_d: float, level_p: float) -> State:
-        """Newton step for right-hand sides of the complementarities x z, lam s and kap t."""
         data, state, residual, support = self.data, self.state, self.residual, self.data.support
-        d = data.distortion
-        assert self.solve is not None
-        rho = pairs / state.z - self.theta * residual.dual
-        open_rows, sums, folded = support.folded(self.theta, self.row_theta, rho, residual.rows)
-        columns = sums - residual.columns
-        dv = self.solve(residual.columns - folded + self.secant * residual.potential)
-        du = (open_rows - self._to_rows(dv)) / self.row_theta
+        d, nothing = data.distortion, np.zeros(0)
+        right, row_d, column_d = [-self.secant * self.slope], nothing, np.zeros(support.shape[1])
+        if d is not None:
+            theta_d = self.theta * d
+            row_d, column_d = support.row_sums(theta_d), support.column_sums(theta_d)
+            right.append(column_d - self._to_columns(row_d / self.row_theta))
+        answers = self.solve(np.stack(right, axis=1))
+        dv_kap = np.ascontiguousarray(answers[:, 0])
+        du_kap = -self._to_rows(dv_kap) / self.row_theta
+        self.letters = Letters(
+            self.secant, self.slope, residual.potential, residual.columns, self.column_theta, column_d, data.seen
+        )
+        own = float(self.slope @ self._change_q(dv_kap, du_kap, 0.0, 1.0)) - state.t / state.kap
+        levels = np.array([[1.0, 0.0], [0.0, own]])  # no price of distortion, and nothing that would change it
+        dv_lam = du_lam = nothing
+        if d is not None:
+            dv_lam = np.ascontiguousarray(answers[:, 1])
+            du_lam = (row_d - self._to_rows(dv_lam)) / self.row_theta
+            levels[0] = (
+                float(row_d @ du_lam + column_d @ dv_lam) - float(theta_d @ d) - state.s / state.lam,
+                float(row_d @ du_kap + column_d @ dv_kap),
+            )
+            levels[1, 0] = float(self.slope @ self._change_q(dv_lam, du_lam, 1.0, 0.0))
+        self.prices = Prices(dv_kap, du_kap, dv_lam, du_lam, row_d, levels)
+        distortion = nothing if d is None else d
+        self.pairs = Pairs(support.rows, support.columns, state.x, state.z, self.theta, residual.dual, distortion)
 
-        open_p = residual.perception - level_p / state.kap
-        open_p -= float(self.slope @ self._change_q(dv, du, 0.0, 0.0, residual.potential, columns))
-        (a, b), (c, e) = self.levels
-        open_d = 0.0
-        if d is not None:
-            open_d = residual.distortion - level_d / state.lam - float(rho @ d) - self._spent(dv, du)
-        determinant = a * e - b * c
-        dlam, dkap = (open_d * e - b * open_p) / determinant, (a * open_p - c * open_d) / determinant
-        dv, du = dv + dkap * self.dv_kap, du + dkap * self.du_kap
-        if d is not None:
-            dv, du = dv + dlam * self.dv_lam, du + dlam * self.du_lam
-        dq = self._change_q(dv, du, dlam, dkap, residual.potential, columns)
-        dual = residual.dual if d is None else residual.dual + dlam * d
-        dz, dx = pair_loops().unfold(support.rows, support.columns, state.x, state.z, pairs, dual, du, dv)
+    def _change_q(self, dv: Array, du: Array, dlam: float, dkap: float) -> Array:
+        """Change of the output law that a change of prices brings about, by itself and through (dv, du)."""
+        asked = -self.secant * (dv + self.slope * dkap)
+        if self.data.all_seen:
+            return asked
+        followed = self._to_columns(du) + self.column_theta * dv - self.letters.column_d * dlam
+        return np.where(self.data.seen, asked, followed)
+
+    def step(self, asked: Array, level_d: float, level_p: float) -> State:
+        """Newton step for right-hand sides of the complementarities x z, lam s and kap t."""
+        state, residual, loops = self.state, self.residual, pair_loops()
+        limited = self.data.distortion is not None
+        assert self.solve is not None
+        open_rows, open_columns, right, spent = loops.fold(
+            self.pairs, self.letters, self.row_theta, residual.rows, asked
+        )
+        dx, dz, du, dv, dq, dlam, dkap = loops.unfold(
+            self.pairs,
+            self.letters,
+            self.prices,
+            self.row_theta,
+            asked,
+            open_rows,
+            open_columns,
+            self.solve(right),
+            residual.distortion - level_d / state.lam - spent if limited else 0.0,
+            residual.perception - level_p / state.kap,
+        )
         du, dv = du - self.shift * dkap, dv + self.shift * dkap
-        ds = 0.0 if d is None else (level_d - state.s * dlam) / state.lam
+        ds = (level_d - state.s * dlam) / state.lam if limited else 0.0
         dt = (level_p - state.t * dkap) / state.kap
         return State(dx, dz, du, dv, dq, dlam, dkap, ds, dt)
 
@@ -261,12 +249,13 @@ def step_lengths(data: Data, state: State, step: State, share: float) -> tuple[f
         return math.inf if worst >= 0 else -share / worst
 
     seen = slice(None) if data.all_seen else data.seen
-    primal = [length(float((step.x / state.x).min())), length(float((step.q[seen] / state.q[seen]).min()))]
-    dual = [length(float((step.z / state.z).min())), length(step.kap / state.kap)]
+    lowest = pair_loops().lowest
+    primal = [length(lowest(step.x, state.x)), length(lowest(step.q[seen], state.q[seen]))]
+    dual = [length(lowest(step.z, state.z)), length(step.kap / state.kap)]
     primal.append(length(step.t / state.t))
     if data.distortion is not None:
         primal.append(length(step.s / state.s))
         dual.append(length(step.lam / state.lam))
     if math.isfinite(data.divergence.slope_at_infinity):  # descents are positive then
-        dual.append(length(float((step.v[seen] / state.v[seen]).min())))
+        dual.append(length(lowest(step.v[seen], state.v[seen])))
     return min(1.0, *primal), min(1.0, *dual)

@@ -1,6 +1,7 @@
-"""Loops over the pairs of a support, which are in row-major order: compiled when numba is there, else in NumPy.
+"""Loops of a Newton step over the pairs of a support: compiled when numba is there, else in NumPy.
 
-Both routes do the same sums, in an order of their own. `starts` says where each row begins; every row has a pair.
+Both routes do the same sums, in an order of their own. `System` in `newton` says what the numbers mean. Pairs are in
+row-major order with a pair in every row; `distortion` is empty where no distortion level is set.
 """
 
 from __future__ import annotations
@@ -12,17 +13,53 @@ from typing import NamedTuple
 import numpy as np
 
 from cdp_toy.kernels import jit
-from cdp_toy.validation import Array, Indices
+from cdp_toy.validation import Array, Indices, Mask
 
-__all__ = ["INTERPRETED", "PairLoops", "pair_loops"]
+__all__ = ["INTERPRETED", "Letters", "PairLoops", "Pairs", "Prices", "pair_loops"]
+
+
+class Pairs(NamedTuple):
+    """Per pair: its row and column, x, z, x/z, what z = c - u - v misses, and the distortion."""
+
+    rows: Indices
+    columns: Indices
+    x: Array
+    z: Array
+    theta: Array
+    dual: Array
+    distortion: Array
+
+
+class Letters(NamedTuple):
+    """Per letter: secant and slope of the divergence, what potential and column sum miss, column sums, source mass."""
+
+    secant: Array
+    slope: Array
+    potential: Array
+    columns: Array
+    column_theta: Array
+    column_d: Array
+    seen: Mask
+
+
+class Prices(NamedTuple):
+    """Response of (dv, du) to a unit change of kap and of lam, and the two equations for those changes."""
+
+    dv_kap: Array
+    du_kap: Array
+    dv_lam: Array
+    du_lam: Array
+    row_d: Array
+    levels: Array
 
 
 class PairLoops(NamedTuple):
-    """The three loops that a step of the interior-point method spends its time in."""
+    """The loops that the interior-point method spends its time in."""
 
-    fold: Callable[..., tuple[Array, Array, Array]]
-    unfold: Callable[..., tuple[Array, Array]]
+    fold: Callable[..., tuple[Array, Array, Array, float]]
+    unfold: Callable[..., tuple[Array, Array, Array, Array, Array, float, float]]
     band: Callable[..., tuple[Array, Array]]
+    lowest: Callable[[Array, Array], float]
 
 
 @cache
@@ -31,39 +68,65 @@ def pair_loops() -> PairLoops:
     compile_loop = jit()
     if compile_loop is None:
         return INTERPRETED
-    return PairLoops(compile_loop(_fold), compile_loop(_unfold), compile_loop(_band))
+    return PairLoops(*(compile_loop(loop) for loop in (_fold, _unfold, _band, _lowest)))
+
+
+def _sums(places: Indices, values: Array, n: int) -> Array:
+    return np.asarray(np.bincount(places, weights=values, minlength=n), dtype=np.float64)
 
 
 def _fold_interpreted(
-    starts: Indices,
-    rows: Indices,
-    columns: Indices,
-    n_columns: int,
-    theta: Array,
-    row_theta: Array,
-    rho: Array,
-    missed: Array,
-) -> tuple[Array, Array, Array]:
-    """What the rows are open by, the column sums of rho, and these after the rows are eliminated."""
-    open_rows = missed - np.add.reduceat(rho, starts)
-    sums = np.bincount(columns, weights=rho, minlength=n_columns)
-    folded = sums + np.bincount(columns, weights=theta * (open_rows / row_theta)[rows], minlength=n_columns)
-    return open_rows, np.asarray(sums, dtype=np.float64), np.asarray(folded, dtype=np.float64)
+    pairs: Pairs, letters: Letters, row_theta: Array, missed: Array, asked: Array
+) -> tuple[Array, Array, Array, float]:
+    """What rows and columns are open by, the right-hand side for dv alone, and the distortion that is spent."""
+    n = len(letters.secant)
+    rho = asked / pairs.z - pairs.theta * pairs.dual
+    open_rows = missed - _sums(pairs.rows, rho, len(missed))
+    open_columns = _sums(pairs.columns, rho, n) - letters.columns
+    pulled = _sums(pairs.columns, pairs.theta * (open_rows / row_theta)[pairs.rows], n)
+    spent = float(rho @ pairs.distortion) if len(pairs.distortion) else 0.0
+    return open_rows, open_columns, letters.secant * letters.potential - open_columns - pulled, spent
 
 
 def _unfold_interpreted(
-    rows: Indices,
-    columns: Indices,
-    x: Array,
-    z: Array,
+    pairs: Pairs,
+    letters: Letters,
+    prices: Prices,
+    row_theta: Array,
     asked: Array,
-    dual: Array,
-    du: Array,
+    open_rows: Array,
+    open_columns: Array,
     dv: Array,
-) -> tuple[Array, Array]:
-    """Changes of z, for which z + dz = c - u - v, and of x, for which x dz + z dx is what is asked."""
-    dz = dual - du[rows] - dv[columns]
-    return dz, (asked - x * dz) / z
+    open_d: float,
+    open_p: float,
+) -> tuple[Array, Array, Array, Array, Array, float, float]:
+    """Changes of x, z, u, v, q, lam and kap from that of v at fixed prices."""
+    limited, n = len(pairs.distortion) > 0, len(dv)
+    du = (open_rows - _sums(pairs.rows, pairs.theta * dv[pairs.columns], len(open_rows))) / row_theta
+    all_seen = bool(letters.seen.all())
+
+    def change_q(dlam: float, dkap: float) -> Array:
+        asked_for = letters.secant * (letters.potential - dv - letters.slope * dkap)
+        if all_seen:
+            return np.asarray(asked_for)
+        # behind the infinite secant of a letter without source mass only the columns tell how q changes
+        pulled = _sums(pairs.columns, pairs.theta * du[pairs.rows], n)
+        followed = open_columns + pulled + letters.column_theta * dv - letters.column_d * dlam
+        return np.where(letters.seen, asked_for, followed)
+
+    open_p -= float(letters.slope @ change_q(0.0, 0.0))
+    if limited:
+        open_d -= float(prices.row_d @ du + letters.column_d @ dv)
+    (a, b), (c, e) = prices.levels
+    determinant = a * e - b * c
+    dlam, dkap = (open_d * e - b * open_p) / determinant, (a * open_p - c * open_d) / determinant
+    dv, du = dv + dkap * prices.dv_kap, du + dkap * prices.du_kap
+    if limited:
+        dv, du = dv + dlam * prices.dv_lam, du + dlam * prices.du_lam
+    dz = pairs.dual - du[pairs.rows] - dv[pairs.columns]
+    if limited:
+        dz += dlam * pairs.distortion
+    return (asked - pairs.x * dz) / pairs.z, dz, du, dv, change_q(dlam, dkap), dlam, dkap
 
 
 def _band_interpreted(
@@ -73,50 +136,90 @@ def _band_interpreted(
     a, b = ranks[first], ranks[second]
     low, high = np.minimum(a, b), np.maximum(a, b)
     products = scaled[first] * scaled[second]
-    band = np.zeros((width + 1, n_columns))  # without a product bincount would count integers
-    band += np.bincount((high - low) * n_columns + low, weights=products, minlength=band.size).reshape(band.shape)
-    sums = np.bincount(low, weights=products, minlength=n_columns)
-    sums = sums + np.bincount(high, weights=products, minlength=n_columns)
-    return band, np.asarray(sums, dtype=np.float64)
+    band = _sums((high - low) * n_columns + low, products, (width + 1) * n_columns).reshape(width + 1, n_columns)
+    return band, _sums(low, products, n_columns) + _sums(high, products, n_columns)
 
 
-INTERPRETED = PairLoops(_fold_interpreted, _unfold_interpreted, _band_interpreted)
+def _lowest_interpreted(change: Array, value: Array) -> float:
+    """Least ratio of a change to a value."""
+    return float((change / value).min())
+
+
+INTERPRETED = PairLoops(_fold_interpreted, _unfold_interpreted, _band_interpreted, _lowest_interpreted)
 
 
 def _fold(
-    starts: Indices,
-    rows: Indices,
-    columns: Indices,
-    n_columns: int,
-    theta: Array,
-    row_theta: Array,
-    rho: Array,
-    missed: Array,
-) -> tuple[Array, Array, Array]:
-    open_rows, sums, folded = missed.copy(), np.zeros(n_columns), np.zeros(n_columns)
+    pairs: Pairs, letters: Letters, row_theta: Array, missed: Array, asked: Array
+) -> tuple[Array, Array, Array, float]:
+    rows, columns, limited = pairs.rows, pairs.columns, len(pairs.distortion) > 0
+    open_rows, open_columns, spent = missed.copy(), -letters.columns, 0.0
     for k in range(len(rows)):
-        open_rows[rows[k]] -= rho[k]
-        sums[columns[k]] += rho[k]
+        rho = asked[k] / pairs.z[k] - pairs.theta[k] * pairs.dual[k]
+        open_rows[rows[k]] -= rho
+        open_columns[columns[k]] += rho
+        if limited:
+            spent += rho * pairs.distortion[k]
+    right = letters.secant * letters.potential - open_columns
     for k in range(len(rows)):
-        folded[columns[k]] += theta[k] * (open_rows[rows[k]] / row_theta[rows[k]])
-    return open_rows, sums, sums + folded
+        right[columns[k]] -= pairs.theta[k] * (open_rows[rows[k]] / row_theta[rows[k]])
+    return open_rows, open_columns, right, spent
 
 
 def _unfold(
-    rows: Indices,
-    columns: Indices,
-    x: Array,
-    z: Array,
+    pairs: Pairs,
+    letters: Letters,
+    prices: Prices,
+    row_theta: Array,
     asked: Array,
-    dual: Array,
-    du: Array,
+    open_rows: Array,
+    open_columns: Array,
     dv: Array,
-) -> tuple[Array, Array]:
-    dz, dx = np.empty_like(x), np.empty_like(x)
+    open_d: float,
+    open_p: float,
+) -> tuple[Array, Array, Array, Array, Array, float, float]:
+    rows, columns, limited, n = pairs.rows, pairs.columns, len(pairs.distortion) > 0, len(dv)
+    du, dv, followed = open_rows.copy(), dv.copy(), open_columns.copy()
     for k in range(len(rows)):
-        dz[k] = dual[k] - du[rows[k]] - dv[columns[k]]
-        dx[k] = (asked[k] - x[k] * dz[k]) / z[k]
-    return dz, dx
+        du[rows[k]] -= pairs.theta[k] * dv[columns[k]]
+    du /= row_theta
+    if not letters.seen.all():
+        for k in range(len(rows)):
+            followed[columns[k]] += pairs.theta[k] * du[rows[k]]
+        followed += letters.column_theta * dv
+    for j in range(n):
+        dq = letters.secant[j] * (letters.potential[j] - dv[j]) if letters.seen[j] else followed[j]
+        open_p -= letters.slope[j] * dq
+    if limited:
+        for i in range(len(du)):
+            open_d -= prices.row_d[i] * du[i]
+        for j in range(n):
+            open_d -= letters.column_d[j] * dv[j]
+    a, b, c, e = prices.levels[0, 0], prices.levels[0, 1], prices.levels[1, 0], prices.levels[1, 1]
+    determinant = a * e - b * c
+    dlam, dkap = (open_d * e - b * open_p) / determinant, (a * open_p - c * open_d) / determinant
+    du += dkap * prices.du_kap
+    dv += dkap * prices.dv_kap
+    if limited:
+        du += dlam * prices.du_lam
+        dv += dlam * prices.dv_lam
+    change_q = letters.secant * (letters.potential - dv - letters.slope * dkap)
+    if not letters.seen.all():
+        followed[:] = open_columns
+        for k in range(len(rows)):
+            followed[columns[k]] += pairs.theta[k] * du[rows[k]]
+        for j in range(n):
+            if not letters.seen[j]:
+                change_q[j] = followed[j] + letters.column_theta[j] * dv[j]
+                if limited:
+                    change_q[j] -= letters.column_d[j] * dlam
+    dx, dz = np.empty_like(pairs.x), np.empty_like(pairs.x)
+    for k in range(len(rows)):
+        change = pairs.dual[k] - du[rows[k]] - dv[columns[k]]
+        if limited:
+            change += dlam * pairs.distortion[k]
+        dz[k] = change
+        dx[k] = (asked[k] - pairs.x[k] * change) / pairs.z[k]
+    return dx, dz, du, dv, change_q, dlam, dkap
 
 
 def _band(
@@ -132,3 +235,13 @@ def _band(
         sums[a] += product
         sums[b] += product
     return band, sums
+
+
+def _lowest(change: Array, value: Array) -> float:
+    least = np.inf
+    for k in range(len(change)):
+        ratio = change[k] / value[k]
+        if np.isnan(ratio):
+            return ratio
+        least = min(least, ratio)
+    return least

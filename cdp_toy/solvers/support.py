@@ -58,11 +58,6 @@ class Support:
         """Sum over the pairs of each row."""
         return np.asarray(np.add.reduceat(values, self.starts))
 
-    def folded(self, theta: Array, row_theta: Array, rho: Array, missed: Array) -> tuple[Array, Array, Array]:
-        """What the rows are open by, the column sums of rho, and these after the rows are eliminated."""
-        n = self.shape[1]
-        return pair_loops().fold(self.starts, self.rows, self.columns, n, theta, row_theta, rho, missed)
-
     def row_minima(self, values: Array) -> Array:
         """Least value of each row."""
         return np.asarray(np.minimum.reduceat(values, self.starts))
