@@ -242,6 +242,6 @@ def _lowest(change: Array, value: Array) -> float:
     for k in range(len(change)):
         ratio = change[k] / value[k]
         if np.isnan(ratio):
-            return ratio
+            return np.nan
         least = min(least, ratio)
     return least
