@@ -92,7 +92,7 @@ def generate(
     """
     problem = program.problem
     count = LETTERS_ON_LINE if on_line(problem) else LETTERS_ELSEWHERE
-    keys = np.union1d(_asked_for(program, start.price_distortion, start.potential, count)[0], _allowed(program, local))
+    keys = np.union1d(_asked_for(program, start.price_distortion, start.potential, count), _allowed(program, local))
     answer: Answer | None = None
     saved: SavedState | None = None
     goal = max(tol, first)
@@ -103,11 +103,12 @@ def generate(
         answer = found
         if budget.spent:
             break
-        asked, least = _asked_for(program, answer.price_distortion, answer.potential, count)
         kept = _row_minima_on(program, answer, keys)
+        least = program.pricing(answer.price_distortion).row_minima(_filled(answer.potential))
         lost = float(problem.p_y @ np.maximum(kept - least, 0.0))
         if lost <= MISSING * tol and goal <= tol:
             break
+        asked = _asked_for(program, answer.price_distortion, answer.potential, count)
         extra = np.setdiff1d(asked[_reduced(program, answer, asked) < kept[asked // problem.n_x]], keys)
         if not len(extra) and (goal <= tol or _failed(found, goal)):
             break
@@ -180,15 +181,19 @@ def _row_minima_on(program: Program, answer: Answer, keys: Indices) -> Array:
     return np.where(problem.p_y > 0, kept, -np.inf)
 
 
-def _asked_for(program: Program, price: float, potential: Array, count: int) -> tuple[Indices, Array]:
-    """Keys of pairs of small reduced cost, a few for each row and each letter; and the row minima."""
+def _filled(potential: Array) -> Array:
+    """A potential of all letters: those outside of the support get the least there is."""
+    return np.where(np.isfinite(potential), potential, np.nanmin(potential))
+
+
+def _asked_for(program: Program, price: float, potential: Array, count: int) -> Indices:
+    """Keys of pairs of small reduced cost, a few for each row and each letter."""
     problem = program.problem
     pricing = program.pricing(price)
-    v = np.where(np.isfinite(potential), potential, np.nanmin(potential))
     classes: Indices = np.zeros(problem.n_x, dtype=np.intp)
     if program.objective is problem.error_cost:
         classes = problem.classes
-    values, letters = pricing.nearest(v, classes, count)
+    values, letters = pricing.nearest(_filled(potential), classes, count)
     least = values.min(axis=(1, 2))
     # letters of another class only where that class is within reach: the others would tie everything to the boundary
     near = values[:, :, :1] - least[:, None, None] <= CLASS_REACH * mean_cost(program)
@@ -198,4 +203,4 @@ def _asked_for(program: Program, price: float, potential: Array, count: int) -> 
     columns = np.broadcast_to(np.arange(problem.n_x)[:, None], best.shape)
     some = best >= 0
     keys = np.concatenate([rows[kept] * problem.n_x + letters[kept], best[some] * problem.n_x + columns[some]])
-    return np.unique(keys), least
+    return np.unique(keys)
