@@ -62,7 +62,7 @@ _HOME = {
     "UniformQuantizer": "degradations",
     "which_solver": "solving",
 }
-_MODULES = ("presets", "published", "theorems")
+_MODULES = ("closed_forms", "presets", "published", "theorems")
 
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 

@@ -27,7 +27,7 @@ LAYERS = [
     ["degradations"],
     ["problem"],
     ["presets", "finite", "linear", "problem_files"],
-    ["discretize", "published", "coarsening"],
+    ["discretize", "published", "coarsening", "closed_forms"],
     ["point"],
     ["solution"],
     ["certificates"],
