@@ -68,8 +68,8 @@ def solve(
     on_infeasible : "raise" or "return"
         What to do when infeasibility is proven.
     warm_start : Solution, optional
-        A point of the same problem at other levels: its prices and channel are certified at the new levels first, and
-        when they leave a gap the interior point starts from them.
+        A point of the same problem at other levels: the interior point starts from its prices, and where these say
+        that the value hardly changes they are certified at the new levels first, with its channel.
     boundary : Bracket, optional
         `min_distortion(problem, max_perception)` when it is known already; saves computing it again.
     max_iter : int, optional
@@ -117,7 +117,7 @@ def solve(
     budget = Budget(_checked_limit(max_iter, "max_iter"), _checked_limit(time_limit, "time_limit"))
     if warm_start is not None and not isinstance(warm_start, Solution):
         raise InputError(f"warm_start must be a Solution, got {type(warm_start).__name__}")
-    warm = _warm(problem, warm_start)
+    warm = _warm(program, warm_start)
     search = _Boundary(program, boundary, budget)
     below: Bracket | None = None
     try:
@@ -252,10 +252,11 @@ def _proven_minimum(program: Program, boundary: Bracket) -> float:
     return dual_bound(least, 0.0, boundary.potential).value
 
 
-def _warm(problem: DiscreteProblem, warm_start: Solution | None) -> tuple[Hint, Neighbour] | None:
+def _warm(program: Program, warm_start: Solution | None) -> tuple[Hint, Neighbour] | None:
     """A neighbour's answer as a hint, and as a start."""
     if warm_start is None:
         return None
+    problem = program.problem
     if warm_start.problem.shape != problem.shape:
         raise InputError(
             f"warm_start belongs to a problem of shape {warm_start.problem.shape}, this one has {problem.shape}"
@@ -265,10 +266,17 @@ def _warm(problem: DiscreteProblem, warm_start: Solution | None) -> tuple[Hint, 
     price, label = warm_start.price_distortion, f"warm start ({warm_start.solver})"
     if channel is None:
         nothing = csr_array(problem.shape)
-        return Hint(None, price, potential, label), Neighbour(price, 0.0, potential, nothing)
+        return Hint(None, price, potential, label), Neighbour(price, 0.0, potential, nothing, 0.0)
     joint = csr_array(diags_array(problem.p_y) @ channel)
     kept = warm_start.price_perception if math.isfinite(warm_start.price_perception) else 0.0
-    return Hint(joint, price, potential, label), Neighbour(price, kept, potential, channel)
+    change = sum(
+        value * abs(here - there) if here != there else 0.0
+        for value, here, there in (
+            (price, program.max_distortion, warm_start.max_distortion),
+            (warm_start.price_perception, program.max_perception, warm_start.max_perception),
+        )
+    )
+    return Hint(joint, price, potential, label), Neighbour(price, kept, potential, channel, change)
 
 
 def _note(program: Program, certified: Certified, boundary: Bracket | None, budget: Budget) -> str:

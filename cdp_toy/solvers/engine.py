@@ -224,9 +224,9 @@ def certify(
 ) -> Certified:
     """Bracket the optimum of a program.
 
-    Hints are tried in the order: a neighbour's answer and what follows from its prices, the closed form without the
-    perception level, the method that was asked for or `chosen`, and, with "auto", what else may close a gap: all pairs,
-    the reference chain, a search over prices.
+    Hints are tried in the order: a neighbour's answer (after the next, if much changes), what follows from its prices,
+    the closed form without the perception level, the method that was asked for or `chosen`, and, with "auto", what else
+    may close a gap: all pairs, the reference chain, a search over prices.
 
     Parameters
     ----------
@@ -264,9 +264,12 @@ def _hints(
     n_y, n_x = program.problem.shape
     goal = max(INNER_SHARE * state.tol, SMALLEST_GOAL * math.sqrt(n_y * n_x) * mean_cost(program))
     if warm is not None:
-        yield warm[0]
+        as_it_is = [warm[0]]
+        if warm[1].change <= state.tol:
+            yield as_it_is.pop()
         if smooth and solver in ("auto", "levels") and warm[1].price_perception > 0:
             yield from _some(levels.from_neighbour(program, goal, warm[1], budget, state))
+        yield from as_it_is
     # where the perception level hardly binds this is nearly the answer, and cone solvers are at their worst
     yield without_perception(program)
     if math.isinf(program.max_perception):

@@ -79,6 +79,8 @@ class Neighbour(NamedTuple):
     price_perception: float
     potential: Array
     channel: csr_array
+    #: by how much its prices say that the value differs
+    change: float = math.inf
 
 
 class Level(NamedTuple):
