@@ -17,7 +17,6 @@ from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = ["SLACK_SHARE", "Hint", "cheap_anchors", "coupling", "flat_profiles", "on_line", "without_perception"]
 
-
 #: Share of the slack of a level that is used on purpose, where nothing is feasible without.
 SLACK_SHARE = 0.9
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -134,6 +135,16 @@ def test_compiled_loops_are_used_when_numba_is_there(monkeypatch: pytest.MonkeyP
         pair_loops.pair_loops.cache_clear()
         assert (pair_loops.pair_loops() is pair_loops.INTERPRETED) is interpreted
     pair_loops.pair_loops.cache_clear()
+
+
+def test_what_numba_keeps_on_disk_names_no_class_of_ours() -> None:
+    """A newer version that renames one could not load it."""
+    pytest.importorskip("numba")
+    solve_on(Program(TOY, TOY.error_cost, 0.8, 0.01), np.arange(TOY.n_y * TOY.n_x), 1e-6, Budget())
+    kept = list(pathlib.Path(pair_loops.__file__).parent.joinpath("__pycache__").glob("pair_loops._*.nbi"))
+    assert len(kept) >= 3
+    ours = [kind.__name__.encode() for kind in (pair_loops.PairTerms, pair_loops.LetterTerms, pair_loops.PriceTerms)]
+    assert [path.name for path in kept if any(name in path.read_bytes() for name in ours)] == []
 
 
 # steps

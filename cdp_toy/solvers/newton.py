@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cdp_toy.perceptions import FDivergence
-from cdp_toy.solvers.pair_loops import Letters, Pairs, Prices, pair_loops
+from cdp_toy.solvers.pair_loops import LetterTerms, PairTerms, PriceTerms, pair_loops
 from cdp_toy.solvers.support import NormalMatrix, Support
 from cdp_toy.validation import Array, Mask
 
@@ -190,7 +190,7 @@ class System:
         answers = self.solve(np.stack(right, axis=1))
         dv_kap = np.ascontiguousarray(answers[:, 0])
         du_kap = -self._to_rows(dv_kap) / self.row_theta
-        self.letters = Letters(
+        self.letters = LetterTerms(
             self.secant, self.slope, residual.potential, residual.columns, self.column_theta, column_d, data.seen
         )
         own = float(self.slope @ self._change_q(dv_kap, du_kap, 0.0, 1.0)) - state.t / state.kap
@@ -204,9 +204,9 @@ class System:
                 float(row_d @ du_kap + column_d @ dv_kap),
             )
             levels[1, 0] = float(self.slope @ self._change_q(dv_lam, du_lam, 1.0, 0.0))
-        self.prices = Prices(dv_kap, du_kap, dv_lam, du_lam, row_d, levels)
+        self.prices = PriceTerms(dv_kap, du_kap, dv_lam, du_lam, row_d, levels)
         distortion = nothing if d is None else d
-        self.pairs = Pairs(support.rows, support.columns, state.x, state.z, self.theta, residual.dual, distortion)
+        self.pairs = PairTerms(support.rows, support.columns, state.x, state.z, self.theta, residual.dual, distortion)
 
     def _change_q(self, dv: Array, du: Array, dlam: float, dkap: float) -> Array:
         """Change of the output law that a change of prices brings about, by itself and through (dv, du)."""

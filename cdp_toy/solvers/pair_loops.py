@@ -15,10 +15,10 @@ import numpy as np
 from cdp_toy.kernels import jit
 from cdp_toy.validation import Array, Indices, Mask
 
-__all__ = ["INTERPRETED", "Letters", "PairLoops", "Pairs", "Prices", "pair_loops"]
+__all__ = ["INTERPRETED", "LetterTerms", "PairLoops", "PairTerms", "PriceTerms", "pair_loops"]
 
 
-class Pairs(NamedTuple):
+class PairTerms(NamedTuple):
     """Per pair: its row and column, x, z, x/z, what z = c - u - v misses, and the distortion."""
 
     rows: Indices
@@ -30,7 +30,7 @@ class Pairs(NamedTuple):
     distortion: Array
 
 
-class Letters(NamedTuple):
+class LetterTerms(NamedTuple):
     """Per letter: secant and slope of the divergence, what potential and column sum miss, column sums, source mass."""
 
     secant: Array
@@ -42,7 +42,7 @@ class Letters(NamedTuple):
     seen: Mask
 
 
-class Prices(NamedTuple):
+class PriceTerms(NamedTuple):
     """Response of (dv, du) to a unit change of kap and of lam, and the two equations for those changes."""
 
     dv_kap: Array
@@ -68,7 +68,14 @@ def pair_loops() -> PairLoops:
     compile_loop = jit()
     if compile_loop is None:
         return INTERPRETED
-    return PairLoops(*(compile_loop(loop) for loop in (_fold, _unfold, _band, _lowest)))
+    fold, unfold, band, lowest = (compile_loop(loop) for loop in (_fold, _unfold, _band, _lowest))
+    # plain tuples: numba's cache on disk would remember our classes, and fail to load once one of them is renamed
+    return PairLoops(
+        lambda pairs, letters, *rest: fold(tuple(pairs), tuple(letters), *rest),
+        lambda pairs, letters, prices, *rest: unfold(tuple(pairs), tuple(letters), tuple(prices), *rest),
+        band,
+        lowest,
+    )
 
 
 def _sums(places: Indices, values: Array, n: int) -> Array:
@@ -76,7 +83,7 @@ def _sums(places: Indices, values: Array, n: int) -> Array:
 
 
 def _fold_interpreted(
-    pairs: Pairs, letters: Letters, row_theta: Array, missed: Array, asked: Array
+    pairs: PairTerms, letters: LetterTerms, row_theta: Array, missed: Array, asked: Array
 ) -> tuple[Array, Array, Array, float]:
     """What rows and columns are open by, the right-hand side for dv alone, and the distortion that is spent."""
     n = len(letters.secant)
@@ -89,9 +96,9 @@ def _fold_interpreted(
 
 
 def _unfold_interpreted(
-    pairs: Pairs,
-    letters: Letters,
-    prices: Prices,
+    pairs: PairTerms,
+    letters: LetterTerms,
+    prices: PriceTerms,
     row_theta: Array,
     asked: Array,
     open_rows: Array,
@@ -149,26 +156,28 @@ INTERPRETED = PairLoops(_fold_interpreted, _unfold_interpreted, _band_interprete
 
 
 def _fold(
-    pairs: Pairs, letters: Letters, row_theta: Array, missed: Array, asked: Array
+    pairs: PairTerms, letters: LetterTerms, row_theta: Array, missed: Array, asked: Array
 ) -> tuple[Array, Array, Array, float]:
-    rows, columns, limited = pairs.rows, pairs.columns, len(pairs.distortion) > 0
-    open_rows, open_columns, spent = missed.copy(), -letters.columns, 0.0
+    rows, columns, _, z, theta, dual, distortion = pairs
+    secant, _, missed_potential, missed_columns, _, _, _ = letters
+    limited = len(distortion) > 0
+    open_rows, open_columns, spent = missed.copy(), -missed_columns, 0.0
     for k in range(len(rows)):
-        rho = asked[k] / pairs.z[k] - pairs.theta[k] * pairs.dual[k]
+        rho = asked[k] / z[k] - theta[k] * dual[k]
         open_rows[rows[k]] -= rho
         open_columns[columns[k]] += rho
         if limited:
-            spent += rho * pairs.distortion[k]
-    right = letters.secant * letters.potential - open_columns
+            spent += rho * distortion[k]
+    right = secant * missed_potential - open_columns
     for k in range(len(rows)):
-        right[columns[k]] -= pairs.theta[k] * (open_rows[rows[k]] / row_theta[rows[k]])
+        right[columns[k]] -= theta[k] * (open_rows[rows[k]] / row_theta[rows[k]])
     return open_rows, open_columns, right, spent
 
 
 def _unfold(
-    pairs: Pairs,
-    letters: Letters,
-    prices: Prices,
+    pairs: PairTerms,
+    letters: LetterTerms,
+    prices: PriceTerms,
     row_theta: Array,
     asked: Array,
     open_rows: Array,
@@ -177,48 +186,51 @@ def _unfold(
     open_d: float,
     open_p: float,
 ) -> tuple[Array, Array, Array, Array, Array, float, float]:
-    rows, columns, limited, n = pairs.rows, pairs.columns, len(pairs.distortion) > 0, len(dv)
+    rows, columns, x, z, theta, dual, distortion = pairs
+    secant, slope, missed_potential, _, column_theta, column_d, seen = letters
+    dv_kap, du_kap, dv_lam, du_lam, row_d, levels = prices
+    limited, n = len(distortion) > 0, len(dv)
     du, dv, followed = open_rows.copy(), dv.copy(), open_columns.copy()
     for k in range(len(rows)):
-        du[rows[k]] -= pairs.theta[k] * dv[columns[k]]
+        du[rows[k]] -= theta[k] * dv[columns[k]]
     du /= row_theta
-    if not letters.seen.all():
+    if not seen.all():
         for k in range(len(rows)):
-            followed[columns[k]] += pairs.theta[k] * du[rows[k]]
-        followed += letters.column_theta * dv
+            followed[columns[k]] += theta[k] * du[rows[k]]
+        followed += column_theta * dv
     for j in range(n):
-        dq = letters.secant[j] * (letters.potential[j] - dv[j]) if letters.seen[j] else followed[j]
-        open_p -= letters.slope[j] * dq
+        dq = secant[j] * (missed_potential[j] - dv[j]) if seen[j] else followed[j]
+        open_p -= slope[j] * dq
     if limited:
         for i in range(len(du)):
-            open_d -= prices.row_d[i] * du[i]
+            open_d -= row_d[i] * du[i]
         for j in range(n):
-            open_d -= letters.column_d[j] * dv[j]
-    a, b, c, e = prices.levels[0, 0], prices.levels[0, 1], prices.levels[1, 0], prices.levels[1, 1]
+            open_d -= column_d[j] * dv[j]
+    a, b, c, e = levels[0, 0], levels[0, 1], levels[1, 0], levels[1, 1]
     determinant = a * e - b * c
     dlam, dkap = (open_d * e - b * open_p) / determinant, (a * open_p - c * open_d) / determinant
-    du += dkap * prices.du_kap
-    dv += dkap * prices.dv_kap
+    du += dkap * du_kap
+    dv += dkap * dv_kap
     if limited:
-        du += dlam * prices.du_lam
-        dv += dlam * prices.dv_lam
-    change_q = letters.secant * (letters.potential - dv - letters.slope * dkap)
-    if not letters.seen.all():
+        du += dlam * du_lam
+        dv += dlam * dv_lam
+    change_q = secant * (missed_potential - dv - slope * dkap)
+    if not seen.all():
         followed[:] = open_columns
         for k in range(len(rows)):
-            followed[columns[k]] += pairs.theta[k] * du[rows[k]]
+            followed[columns[k]] += theta[k] * du[rows[k]]
         for j in range(n):
-            if not letters.seen[j]:
-                change_q[j] = followed[j] + letters.column_theta[j] * dv[j]
+            if not seen[j]:
+                change_q[j] = followed[j] + column_theta[j] * dv[j]
                 if limited:
-                    change_q[j] -= letters.column_d[j] * dlam
-    dx, dz = np.empty_like(pairs.x), np.empty_like(pairs.x)
+                    change_q[j] -= column_d[j] * dlam
+    dx, dz = np.empty_like(x), np.empty_like(x)
     for k in range(len(rows)):
-        change = pairs.dual[k] - du[rows[k]] - dv[columns[k]]
+        change = dual[k] - du[rows[k]] - dv[columns[k]]
         if limited:
-            change += dlam * pairs.distortion[k]
+            change += dlam * distortion[k]
         dz[k] = change
-        dx[k] = (asked[k] - pairs.x[k] * change) / pairs.z[k]
+        dx[k] = (asked[k] - x[k] * change) / z[k]
     return dx, dz, du, dv, change_q, dlam, dkap
 
 
