@@ -156,7 +156,7 @@ def dual_bound(program: Program, price_distortion: float, potential: Array) -> D
     v = np.where(np.isfinite(v), v, v[np.isfinite(v)].min() if np.isfinite(v).any() else 0.0)
     seen = problem.p_y > 0
     offset = np.where(seen, pricing.row_minima(v), -np.inf)  # observations without mass have no say
-    raised = pricing.column_minima(offset)[0][:, 0]
+    raised = pricing.column_least(offset)
     v = np.where(np.isfinite(raised), np.maximum(raised, v), v)
     row_minima = pricing.row_minima(v)
     weight = problem.p_y[seen]

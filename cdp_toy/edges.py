@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -29,7 +29,9 @@ class Hint(NamedTuple):
     potential: Array
     solver: str
     #: prices and potentials met on the way
-    trail: tuple[tuple[float, Array], ...] = ()
+    trail: Callable[[], Iterable[tuple[float, Array]]] = tuple
+    #: what a neighbouring program may be taken up from; only the solver that left it looks inside
+    state: object | None = None
 
 
 def without_perception(program: Program) -> Hint:

@@ -49,11 +49,12 @@ def compiled() -> _Loops | None:
     compile_loop = jit()
     if compile_loop is None:
         return None
-    return _Loops(compile_loop(_row_minima), compile_loop(_column_minima), compile_loop(_nearest))
+    return _Loops(*(compile_loop(loop) for loop in (_row_minima, _column_least, _column_minima, _nearest)))
 
 
 class _Loops(NamedTuple):
     row_minima: Callable[..., Array]
+    column_least: Callable[..., Array]
     column_minima: Callable[..., tuple[Array, Indices]]
     nearest: Callable[..., tuple[Array, Indices]]
 
@@ -80,6 +81,31 @@ def _row_minima(
             if value < least:
                 least = value
         out[i] = least
+    return out
+
+
+def _column_least(
+    table: Array,
+    which: Indices,
+    weight: float,
+    mean_y: Array,
+    variance_y: Array,
+    mean_x: Array,
+    variance_x: Array,
+    offset: Array,
+) -> Array:
+    n_y, n_x, dim = len(table), len(which), mean_y.shape[1]
+    out = np.full(n_x, np.inf)
+    for j in range(n_x):
+        least, costs = np.inf, table[:, which[j]]
+        for i in range(n_y):
+            total = variance_y[i] + variance_x[j]
+            for k in range(dim):
+                total += (mean_y[i, k] - mean_x[j, k]) ** 2
+            value = costs[i] + weight * total - offset[i]
+            if value < least:
+                least = value
+        out[j] = least
     return out
 
 

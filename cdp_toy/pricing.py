@@ -51,6 +51,13 @@ class Pricing:
             return np.asarray(loops.row_minima(*arrays, v))
         return np.concatenate([(block - v).min(axis=1) for _, block in self._blocks()])
 
+    def column_least(self, offset: Array) -> Array:
+        """min_i [c_ij - u_i], shape (n_xhat,); inf for letters that no observation may be restored to."""
+        loops, arrays = compiled(), self._low_rank
+        if loops is None or arrays is None:
+            return self.column_minima(offset)[0][:, 0]
+        return np.where(self.reachable, loops.column_least(*arrays, offset), np.inf)
+
     def column_minima(self, offset: Array, count: int = 1) -> tuple[Array, Indices]:
         """The `count` least c_ij - u_i of every letter and the observations that attain them.
 

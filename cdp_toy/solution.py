@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +38,8 @@ class Solution(Point):
         Which structural case applied, or why a point is undecided.
     feasibility_tol : float
         Violations of a level up to this count as feasible.
+    state : object or None
+        Where the solver may be taken up at other levels of the same problem; `warm_start` looks at it.
     """
 
     problem: DiscreteProblem
@@ -46,6 +48,7 @@ class Solution(Point):
     solver: str
     note: str
     feasibility_tol: float
+    state: object | None = field(default=None, repr=False)
 
     @property
     def channel(self) -> Array:

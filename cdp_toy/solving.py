@@ -19,6 +19,7 @@ from cdp_toy.solution import Solution
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.engine import SOLVERS, Certified, SolverName, certify, chosen, refuse_if_too_large
 from cdp_toy.solvers.levels import Near, Neighbour
+from cdp_toy.solvers.restriction import SavedState
 from cdp_toy.validation import check_level
 
 __all__ = ["SolveInterrupted", "solve", "which_solver"]
@@ -276,7 +277,11 @@ def _warm(program: Program, warm_start: Solution | None) -> tuple[Hint, Neighbou
             (warm_start.price_perception, program.max_perception, warm_start.max_perception),
         )
     )
-    return Hint(joint, price, potential, label), Neighbour(price, kept, potential, channel, change)
+    other_levels = warm_start.problem is problem and (
+        math.isinf(warm_start.max_distortion) == math.isinf(program.max_distortion)
+    )
+    saved = warm_start.state if other_levels and isinstance(warm_start.state, SavedState) else None
+    return Hint(joint, price, potential, label), Neighbour(price, kept, potential, channel, change, saved)
 
 
 def _note(program: Program, certified: Certified, boundary: Bracket | None, budget: Budget) -> str:
@@ -317,6 +322,7 @@ def _solution(program: Program, certified: Certified, tol: float, note: str) -> 
         solver=certified.solver,
         note=note,
         feasibility_tol=FEASIBILITY_TOL,
+        state=certified.state,
     )
 
 

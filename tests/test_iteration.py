@@ -19,14 +19,14 @@ from numpy.testing import assert_allclose
 import cdp_toy as cdp
 from cdp_toy import boundary
 from cdp_toy.certificates import Program
-from cdp_toy.solvers import iteration, newton, pair_loops, support
+from cdp_toy.solvers import columns, iteration, newton, pair_loops, support
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.columns import heavy_pairs
-from cdp_toy.solvers.interior_point import Answer, solve_on
+from cdp_toy.solvers.interior_point import Answer, Start, solve_on
 from cdp_toy.solvers.iteration import Path
 from cdp_toy.solvers.newton import Data, State
 from cdp_toy.solvers.pair_loops import PairLoops
-from cdp_toy.solvers.restriction import restricted
+from cdp_toy.solvers.restriction import SavedState, restricted
 from cdp_toy.solvers.support import NormalMatrix, Support
 
 Array = np.ndarray
@@ -291,6 +291,37 @@ def test_states_are_kept_at_falling_merits() -> None:
         expected = [m for m in merits if answer.units.cost * m >= merit] or merits[:1]
         state = answer.path.checkpoints[merits.index(expected[-1])][1]
         assert found.kap == pytest.approx(answer.units.cost * state.kap, rel=1e-14)
+
+
+@pytest.mark.parametrize("share, taken_up", [(0.002, True), (0.05, False)])
+def test_a_near_neighbour_is_taken_up_where_it_was_central(share: float, taken_up: bool) -> None:
+    """A state that other levels can be reached from saves steps; far away, or for another problem, prices serve."""
+    levels = (cdp.min_distortion(TOY, 0.003).upper + 0.005, 0.003)
+    first = cdp.solve(TOY, *levels, solver="levels")
+    assert isinstance(first.state, SavedState)
+    there = tuple(level * (1 + share) for level in levels)
+    starts: dict[str, list[object]] = {}
+    steps: dict[str, int] = {}
+    for name, state in (("state", first.state), ("prices", None)):
+        seen = starts.setdefault(name, [])
+        taken: list[int] = []
+
+        def watched(*arguments: Any, seen: list[object] = seen, taken: list[int] = taken, **more: Any) -> Answer | None:
+            seen.append(arguments[4])
+            answer = solve_on(*arguments, **more)
+            taken.append(0 if answer is None else len(answer.path.trail))
+            return answer
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(columns, "solve_on", watched)
+            point = cdp.solve(TOY, *there, warm_start=dataclasses.replace(first, state=state))
+        assert point.status is cdp.Status.OPTIMAL
+        assert point.solver == "interior point from a neighbour"
+        steps[name] = sum(taken)
+    assert (starts["state"][0] is first.state) is taken_up
+    assert isinstance(starts["prices"][0], Start)
+    if taken_up:
+        assert steps["state"] < steps["prices"]
 
 
 @pytest.mark.parametrize("spare, asked", [(0.3, False), (0.02, False), (1e-7, True)])

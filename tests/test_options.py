@@ -177,7 +177,7 @@ def test_the_best_bound_of_all_iterates_is_kept(count: int, monkeypatch: pytest.
     def spy(state: Any, hint: Any, repaired: bool = True) -> None:
         take(state, hint, repaired)
         if state.program.objective is TOY.error_cost:
-            bounds.extend(dual_bound(state.program, price, v).value for price, v in hint.trail)
+            bounds.extend(dual_bound(state.program, price, v).value for price, v in hint.trail())
 
     monkeypatch.setattr(engine._State, "take", spy)
     point = cdp.solve(TOY, *LEVELS[id(TOY)], max_iter=count, boundary=BOUNDARY[id(TOY)])

@@ -95,7 +95,7 @@ def case(name: str, shape: tuple[int, int], masked: bool) -> Case:
 @pytest.fixture(params=["loops", "interpreted", "numpy"])
 def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Compiled loops, the same loops as plain Python, and blocks of rows."""
-    loops = kernels._Loops(kernels._row_minima, kernels._column_minima, kernels._nearest)
+    loops = kernels._Loops(kernels._row_minima, kernels._column_least, kernels._column_minima, kernels._nearest)
     if request.param == "loops":
         pytest.importorskip("numba")
         kernels.compiled.cache_clear()
@@ -132,6 +132,7 @@ def test_minima_are_those_of_the_dense_table(name: str, shape: tuple[int, int], 
     assert_allclose(found.row_minima(v), (table - v).min(axis=1), **ULPS)
     u[rng.integers(shape[0])] = -np.inf  # an observation without mass has no say
     reduced = (table - u[:, None]).T
+    assert_allclose(found.column_least(u), reduced.min(axis=1), **ULPS)
     for count in (1, 3):
         values, places = found.column_minima(u, count)
         assert values.shape == places.shape == (shape[1], count)

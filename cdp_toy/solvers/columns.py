@@ -6,6 +6,7 @@ pairs tell what a support misses, and they are what the certificate is made of.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -72,8 +73,9 @@ def generate(
     local: Indices,
     feasible: Callable[[], Indices],
     first: float = 0.0,
+    saved: SavedState | None = None,
 ) -> Answer | None:
-    """Solve a program from prices.
+    """Solve a program from prices, or from a state where there is one, on pairs that the prices ask for.
 
     Parameters
     ----------
@@ -89,18 +91,19 @@ def generate(
         Keys of pairs that carry a feasible channel, asked for when a support turns out to be infeasible.
     first : float
         Gap at which the first round stops: pairs that are missing show early.
+    saved : SavedState, optional
+        State of a program that differs in its levels alone.
     """
     problem = program.problem
     count = LETTERS_ON_LINE if on_line(problem) else LETTERS_ELSEWHERE
     keys = np.union1d(_asked_for(program, start.price_distortion, start.potential, count), _allowed(program, local))
     answer: Answer | None = None
-    saved: SavedState | None = None
     goal = max(tol, first)
     for _ in range(MOST_ROUNDS):
         found, keys = _solved(program, keys, goal, budget, (start, saved), feasible)
         if found is None or (budget.spent and answer is not None and found.merit > answer.merit):
             break
-        answer = found
+        answer = found if answer is None else dataclasses.replace(found, earlier=answer.central_state())
         if budget.spent:
             break
         kept = _row_minima_on(program, answer, keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class Certified:
     best: Evaluation | None
     solver: str
     interrupted: bool = False
+    #: what a neighbouring program may be taken up from
+    state: object | None = None
 
     @property
     def upper(self) -> float:
@@ -90,7 +93,9 @@ class _State:
         #: whether a channel may be repaired at the price of D_min(P)
         self.thorough = False
         self._near = near
-        self._trail: tuple[tuple[float, Array], ...] = ()
+        self._trails: list[Callable[[], Iterable[tuple[float, Array]]]] = []
+        #: what a neighbouring program may be taken up from
+        self.central: object | None = None
 
     @cached_property
     def near(self) -> Near | None:
@@ -137,11 +142,13 @@ class _State:
         bound = self._raise(hint.price_distortion, hint.potential)
         if hint.joint is not None:
             self._improve(hint, bound, repaired)
-        self._trail += hint.trail
+        self._trails.append(hint.trail)
+        if hint.state is not None:
+            self.central = hint.state
 
     def look_back(self) -> None:
         """Prove the prices of all iterates: a solver that stopped early may have had better ones on its way."""
-        for price, potential in self._trail:
+        for price, potential in itertools.chain.from_iterable(trail() for trail in self._trails):
             self._raise(price, potential)
 
     def _raise(self, price: float, potential: Array) -> DualBound:
@@ -254,7 +261,7 @@ def certify(
             state.fall_back()
     except KeyboardInterrupt:
         budget.interrupted = True
-    return Certified(state.bound, state.best, state.label, budget.interrupted)
+    return Certified(state.bound, state.best, state.label, budget.interrupted, state.central)
 
 
 def _hints(
@@ -284,7 +291,7 @@ def _hints(
         yield from _some(hint)
         if hint is not None and state.cheap_anchor is None:  # its channel once more, repaired at the price of D_min(P)
             state.thorough = True
-            yield hint._replace(trail=())
+            yield hint._replace(trail=tuple)
     state.thorough = True
     _ = state.anchor  # a D below D_min(P) is found out before anything slower runs
     if program.max_perception == 0:
