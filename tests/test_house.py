@@ -28,6 +28,7 @@ LAYERS = [
     ["problem"],
     ["presets", "finite", "linear", "problem_files"],
     ["discretize", "published", "coarsening", "closed_forms"],
+    ["continuous"],
     ["point"],
     ["solution"],
     ["certificates"],

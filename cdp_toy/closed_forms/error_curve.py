@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from cdp_toy.closed_forms.observed_mixture import ObservedMixture, increasing_root, observed
+from cdp_toy.closed_forms.observed_mixture import ObservedMixture, increasing_root, observed, rising_class
 from cdp_toy.errors import InputError
 from cdp_toy.perceptions import perception_from
 from cdp_toy.perceptions.base import FDivergence
@@ -98,7 +98,7 @@ class ErrorCurve:
                 f"{KIND} one standard deviation for all Gaussians, else the posterior may turn back in a tail; "
                 f"these have {np.unique(law.stds).tolist()}"
             )
-        _rising_class(self.source)
+        rising_class(self.source, KIND)
 
     @property
     def source(self) -> GaussianMixture:
@@ -108,7 +108,7 @@ class ErrorCurve:
     @cached_property
     def rising_class(self) -> int:
         """The class u whose posterior increases in y."""
-        return _rising_class(self.source)
+        return rising_class(self.source, KIND)
 
     @cached_property
     def _law(self) -> ObservedMixture:
@@ -218,25 +218,3 @@ class ErrorCurve:
         """Binary divergence between the class masses of X and those of the answers."""
         answers = self._masses(threshold).sum(axis=0)
         return perception_from(self.problem.perception).value(self._class_masses, answers)
-
-
-def _rising_class(source: GaussianMixture) -> int:
-    """Class whose mixing law on the means is the larger in likelihood-ratio order."""
-    means = np.unique([g.mean for g in source.components])
-    laws = np.zeros((2, len(means)))
-    for g in source.components:
-        laws[g.class_index, np.searchsorted(means, g.mean)] += g.weight
-    pairs = np.triu(np.outer(laws[0], laws[1]) - np.outer(laws[1], laws[0]), 1)
-    if np.all(pairs >= 0):
-        return 1
-    if np.all(pairs <= 0):
-        return 0
-    raise InputError(
-        f"{KIND} a posterior that is monotone in y: the means of one class should lie beyond those of the other, or "
-        f"their weights be in likelihood-ratio order; class 0 has {_listed(means, laws[0])}, class 1 "
-        f"{_listed(means, laws[1])} (mean: weight)"
-    )
-
-
-def _listed(means: Array, weights: Array) -> str:
-    return ", ".join(f"{m:g}: {w:g}" for m, w in zip(means, weights, strict=True) if w > 0)

@@ -1,4 +1,4 @@
-"""A Gaussian mixture and what noise makes of it: tails in logarithms, quantiles matched, X given Y."""
+"""A Gaussian mixture and what noise makes of it: tails in logarithms, quantiles matched, X given Y, class order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cdp_toy.problem import CDPProblem
 from cdp_toy.sources import GaussianMixture
 from cdp_toy.validation import Array
 
-__all__ = ["Integral", "ObservedMixture", "increasing_root", "integrate", "observed"]
+__all__ = ["Integral", "ObservedMixture", "increasing_root", "integrate", "observed", "rising_class"]
 
 #: panels reach this many standard deviations of every Gaussian; beyond lies less than 1e-22 of the mass
 REACH = 10
@@ -119,6 +119,34 @@ def observed(problem: CDPProblem, kind: str) -> ObservedMixture:
     ]
     weights, means, stds = np.array(used).T
     return ObservedMixture(weights, means, stds, problem.degradation.noise_std)
+
+
+def rising_class(source: GaussianMixture, kind: str) -> int:
+    """Class whose mixing law on the means is the larger in likelihood-ratio order, of two with equal Gaussians.
+
+    Raises
+    ------
+    InputError
+        When neither is; `kind` begins the message.
+    """
+    means = np.unique([g.mean for g in source.components])
+    laws = np.zeros((2, len(means)))
+    for g in source.components:
+        laws[g.class_index, np.searchsorted(means, g.mean)] += g.weight
+    pairs = np.triu(np.outer(laws[0], laws[1]) - np.outer(laws[1], laws[0]), 1)
+    if np.all(pairs >= 0):
+        return 1
+    if np.all(pairs <= 0):
+        return 0
+    raise InputError(
+        f"{kind} a posterior that is monotone in y: the means of one class should lie beyond those of the other, or "
+        f"their weights be in likelihood-ratio order; class 0 has {_listed(means, laws[0])}, class 1 "
+        f"{_listed(means, laws[1])} (mean: weight)"
+    )
+
+
+def _listed(means: Array, weights: Array) -> str:
+    return ", ".join(f"{m:g}: {w:g}" for m, w in zip(means, weights, strict=True) if w > 0)
 
 
 def increasing_root(function: Callable[[Array], Array], low: Array, high: Array) -> Array:

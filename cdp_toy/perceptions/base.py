@@ -189,6 +189,14 @@ class FDivergence(Perception):
         """Return the ratio r >= 0 of a descent, 0 for descents above that of r = 0."""
         raise InputError(f"the divergence {self.name} has no smooth generator")
 
+    def conjugate(self, descent: Array) -> Array:
+        """Return min over r >= 0 of f(r) - (f'(inf) - descent) r, with 0 for an infinite f'(inf).
+
+        The minimum is at `ratio_at(descent)`. It is concave and increasing in the descent, -inf where f is not bounded
+        below by that line.
+        """
+        raise InputError(f"the divergence {self.name} has no smooth generator")
+
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return the convex expression f(ratio) for a modelling module `cp`, and its slope at infinity.
 

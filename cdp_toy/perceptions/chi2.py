@@ -38,6 +38,10 @@ class Chi2(FDivergence):
         """Return s^-1/2."""
         return np.asarray(descent**-0.5)
 
+    def conjugate(self, descent: Array) -> Array:
+        """Return 2 (sqrt s - 1)."""
+        return np.asarray(2 * (np.sqrt(descent) - 1))
+
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return 1/ratio - 1."""
         return cp.inv_pos(ratio) - 1, 0.0

@@ -37,6 +37,11 @@ class HellingerSquared(FDivergence):
         """Return 1/(2 s)^2."""
         return np.asarray((2 * descent) ** -2.0)
 
+    def conjugate(self, descent: Array) -> Array:
+        """Return 1/2 - 1/(4 s)."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(0.5 - 0.25 / descent)
+
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return 1 - sqrt(ratio)."""
         return 1 - cp.sqrt(ratio), 0.0

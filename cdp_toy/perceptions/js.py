@@ -55,6 +55,11 @@ class JensenShannon(FDivergence):
         """Return 1/(e^(2 s) - 1)."""
         return np.asarray(1 / np.expm1(2 * descent))
 
+    def conjugate(self, descent: Array) -> Array:
+        """Return log(2 (1 - e^(-2 s)))/2."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(0.5 * np.log(-2 * np.expm1(-2 * descent)))
+
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return [r log(2r/(1 + r)) + log(2/(1 + r))]/2."""
         middle = (1 + ratio) / 2

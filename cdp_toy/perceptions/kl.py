@@ -39,6 +39,11 @@ class KL(FDivergence):
         """Return 1/s."""
         return np.asarray(1 / descent)
 
+    def conjugate(self, descent: Array) -> Array:
+        """Return log s."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(descent))
+
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return -log(ratio)."""
         return -cp.log(ratio), 0.0

@@ -105,6 +105,12 @@ class Renyi(FDivergence):
                 return math.inf
             return float(logsumexp(a * log_p + (1 - a) * log_q) / (a - 1))
 
+    def conjugate(self, descent: Array) -> Array:
+        """Return (s^b - 1)/b, b = (a - 1)/a."""
+        power = (self.order - 1) / self.order
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.expm1(power * np.log(descent)) / power)
+
     def conic_constraints(
         self, cp: Any, p: Array, seen: Mask, ratio: Any, outside: Any | None, level: float
     ) -> list[Any]:

@@ -39,6 +39,11 @@ class ReverseChi2(FDivergence):
         """Return 1 - s/2, at least 0."""
         return np.asarray(np.maximum(1 - descent / 2, 0.0))
 
+    def conjugate(self, descent: Array) -> Array:
+        """Return s - s^2/4, and 1 from s = 2 on."""
+        nearest = np.minimum(descent, 2.0)
+        return np.asarray(nearest * (1 - nearest / 4))
+
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return (ratio - 1)^2."""
         return cp.square(ratio - 1), math.inf

@@ -40,6 +40,10 @@ class ReverseKL(FDivergence):
         """Return e^-s."""
         return np.asarray(np.exp(-descent))
 
+    def conjugate(self, descent: Array) -> Array:
+        """Return 1 - e^-s."""
+        return np.asarray(-np.expm1(-descent))
+
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return ratio log(ratio)."""
         return -cp.entr(ratio), math.inf

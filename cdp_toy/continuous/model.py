@@ -1,0 +1,260 @@
+"""Gaussian mixtures in Gaussian noise on the line, as arrays: every integral that bounds of C(D, P) are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, cast
+
+import numpy as np
+from scipy.special import log_ndtr, ndtri_exp
+
+from cdp_toy.closed_forms.observed_mixture import ObservedMixture, observed
+from cdp_toy.continuous.conditions import check_line, known_regions, monotone_threshold
+from cdp_toy.errors import InputError
+from cdp_toy.perceptions import FDivergence, perception_from
+from cdp_toy.problem import CDPProblem
+from cdp_toy.sources import GaussianMixture
+from cdp_toy.validation import Array
+
+__all__ = ["LineModel", "ObservedCells", "OutputCells", "line_model"]
+
+KIND = "bounds of the continuous problem need"
+#: quantiles are iterated at most this often; Newton's method needs a handful of rounds, bisection the rest
+ROUNDS = 200
+
+
+class OutputCells(NamedTuple):
+    """Law of X on cells: mass (n,), mean (n,) [units of x] and variance (n,) [squared units of x] of X in each."""
+
+    mass: Array
+    mean: Array
+    variance: Array
+
+
+class ObservedCells(NamedTuple):
+    """Cells of Y: P(class c, Y in cell), shape (K, n), and E[X - about; Y in cell], E[(X - about)^2; ...], (n,)."""
+
+    joint: Array
+    first: Array
+    second: Array
+
+
+@dataclass(frozen=True, eq=False)
+class LineModel:
+    """A problem on the line with what its bounds ask for; `line_model` makes one.
+
+    Masses are relative to the lighter side, so that both tails keep their digits. Moments of X are about `centre`, the
+    mean of X, so that a source far from the origin loses nothing either.
+
+    Attributes
+    ----------
+    source : GaussianMixture
+    law : ObservedMixture
+        The Gaussians of positive weight, whatever their class, and the noise.
+    boundaries : array of shape (S - 1,)
+        Class boundaries of c0 [units of x]; they part the line into S sides.
+    side_classes : tuple of S class indices
+        What c0 answers on each side.
+    class_cost : array of shape (K, K)
+        Rows are true classes, columns decisions.
+    perception : FDivergence
+        Smooth.
+    rising_class : int or None
+        Class whose posterior is known to increase in y, where c0 parts two such classes by one threshold; else None.
+    """
+
+    source: GaussianMixture
+    law: ObservedMixture
+    boundaries: Array
+    side_classes: tuple[int, ...]
+    class_cost: Array
+    perception: FDivergence
+    rising_class: int | None
+
+    @property
+    def priors(self) -> Array:
+        """Class probabilities, shape (K,)."""
+        return np.asarray(self.source.priors)
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of Y - X [units of x]."""
+        return self.law.noise_std
+
+    @cached_property
+    def class_shares(self) -> Array:
+        """Probability of each class given the Gaussian of `law`, shape (K, Gaussians)."""
+        used = self.source.term_weights > 0
+        joint = self.priors[:, None] * self.source.class_weights[:, used]
+        return np.asarray(joint / joint.sum(axis=0))
+
+    @cached_property
+    def side_costs(self) -> Array:
+        """Cost of answering each side's class, by the true class, shape (S, K)."""
+        return np.asarray(self.class_cost[:, list(self.side_classes)].T)
+
+    @cached_property
+    def centre(self) -> float:
+        """E[X] [units of x]."""
+        return float(self.law.weights @ self.law.means)
+
+    @cached_property
+    def variance(self) -> float:
+        """Var X, which is E[(X - centre)^2] [squared units of x]."""
+        spread = (self.law.means - self.centre) ** 2 + self.law.stds**2
+        return float(self.law.weights @ spread)
+
+    def output_cells(self, edges: Array) -> OutputCells:
+        """Law of X on the cells between edges of shape (n + 1,), which may start with -inf and end with inf."""
+        inside = np.clip(edges, *self.source.bounds(0.0, 40.0))
+        about, mass = 0.5 * (inside[:-1] + inside[1:]), np.zeros(0)
+        second = mass
+        for _ in range(2):  # about the middle, then about the mean
+            mass, first, second = (self.priors @ part for part in self.source.cell_integrals(edges, 0.0, about))
+            offset = np.divide(first, mass, out=np.zeros_like(mass), where=mass > 0)
+            about = about + offset
+        variance = np.divide(second, mass, out=np.zeros_like(mass), where=mass > 0) - offset**2
+        return OutputCells(mass, about, np.maximum(variance, 0.0))
+
+    def side_masses(self) -> Array:
+        """P(X on each side), shape (S,)."""
+        return self.output_cells(np.concatenate([[-np.inf], self.boundaries, [np.inf]])).mass
+
+    def observed_cells(self, edges: Array, about: Array | float) -> ObservedCells:
+        """Classes and X on cells of Y between edges of shape (n + 1,); `about` is a number or one per cell."""
+        mass, first, second = self.source.cell_integrals(edges, self.noise_std, about)
+        return ObservedCells(self.priors[:, None] * mass, self.priors @ first, self.priors @ second)
+
+    def shares(self, y: Array) -> Array:
+        """Probability of every Gaussian given Y = y, shape (Gaussians, len(y))."""
+        log_joint = self.law.log_joint(y)
+        return np.asarray(np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=0)))
+
+    def posterior(self, y: Array) -> Array:
+        """r_c(y) = P(c | y), shape (K, len(y))."""
+        return np.asarray(self.class_shares @ self.shares(y))
+
+    def posterior_slope(self, y: Array) -> Array:
+        """Derivative of the posterior, shape (K, len(y)) [1/units of x]."""
+        shares = self.shares(y)
+        scores = -(y - self.law.means[:, None]) / self.law.total_stds[:, None] ** 2
+        return np.asarray(self.class_shares @ (shares * (scores - (shares * scores).sum(axis=0))))
+
+    def mean(self, y: Array) -> Array:
+        """E[X - centre | y], shape (len(y),); nondecreasing in y, for its slope is Var(X|y) / noise_std^2."""
+        return self.law.posterior(y)[0] - self.centre
+
+    def mean_variance(self, y: Array) -> tuple[Array, Array]:
+        """E[X - centre | y] and Var(X | y), shapes (len(y),)."""
+        mean, variance = self.law.posterior(y)
+        return mean - self.centre, variance
+
+    def log_density(self, y: Array) -> Array:
+        """Logarithm of the density of Y, shape (len(y),)."""
+        return np.asarray(np.logaddexp.reduce(self.law.log_joint(y), axis=0))
+
+    def tails(self, y: Array) -> tuple[Array, Array]:
+        """P(Y <= y) and P(Y > y), shapes (len(y),)."""
+        below, above = np.exp(self.law.log_tails(y, self.law.total_stds))
+        return below, above
+
+    def quantile(self, below: Array, above: Array, start: Array | None = None) -> Array:
+        """The y with P(Y <= y) = below, found on the lighter side: `below` and `above` add up to one.
+
+        Newton's method on the logarithm of the lighter tail, from `start` where one is given, between the quantiles of
+        the single Gaussians: at the least of them no Gaussian has more than the mass asked for, at the largest none
+        has less. Shapes (n,); 0 gives an infinity.
+        """
+        lower = below < above
+        light = np.where(lower, below, above)
+        sign = np.where(lower, 1.0, -1.0)
+        with np.errstate(divide="ignore"):
+            target = np.log(light)
+        # on the upper side everything is mirrored: t = -y has P(-Y <= t) = above
+        ends = sign * self.law.means[:, None] + self.law.total_stds[:, None] * ndtri_exp(np.minimum(target, 0.0))
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        t = 0.5 * (low + high) if start is None else np.clip(sign * start, low, high)
+        active = np.flatnonzero(np.isfinite(t) & (low < high))
+        for _ in range(ROUNDS):
+            if not len(active):
+                break
+            here, goal, flip = t[active], target[active], sign[active]
+            z = (here - flip * self.law.means[:, None]) / self.law.total_stds[:, None]
+            value = np.logaddexp.reduce(np.log(self.law.weights)[:, None] + log_ndtr(z), axis=0)
+            slope = np.exp(self.log_density(flip * here) - value)
+            left = value <= goal
+            low[active], high[active] = np.where(left, here, low[active]), np.where(left, high[active], here)
+            moved = here - (value - goal) / slope
+            outside = ~((moved >= low[active]) & (moved <= high[active]))
+            moved = np.where(outside, 0.5 * (low[active] + high[active]), moved)
+            t[active] = moved
+            active = active[np.abs(moved - here) > 4e-16 * (np.abs(moved) + self.law.total_stds.min())]
+        return np.asarray(sign * t)
+
+    def falling_bound(self, first: int, second: int, cells: Array) -> Array:
+        """Bound on how fast e_first - e_second falls over cells of y, the costs of answering on two sides.
+
+        It is at least (e_second - e_first)' everywhere in the cell, and 0 where the posteriors are known to be monotone;
+        `first` < `second` are sides, cells lie between finite edges of shape (n + 1,); shape (n,) [1/units of x].
+
+        Notes
+        -----
+        With shares pi_i(y) of the Gaussians i, e_first - e_second = sum_i pi_i eta_i, eta_i the difference of costs
+        given i. The log density of Gaussian i of Y has slope s_i(y) = -(y - m_i)/t_i^2, so pi_i' = pi_i (s_i - sum_j
+        pi_j s_j) and the derivative is the covariance of eta and s under pi,
+
+            sum_i pi_i eta_i (s_i - sum_j pi_j s_j) = sum_{i < j} pi_i pi_j (eta_i - eta_j)(s_i - s_j).
+
+        (a) The sum of pi_i pi_j over pairs is at most 1/2, so it falls no faster than 1/2 of the largest
+        -(eta_i - eta_j)(s_i - s_j) over pairs, or 0; that is linear in y, hence largest at an end of the cell.
+        (b) A covariance is at most 1/4 of the product of the ranges of eta and s (Gruess); the range of s is a largest
+        of linear functions, hence convex, hence largest at an end. The smaller bound is taken.
+        """
+        if self.rising_class is not None:
+            return np.zeros(len(cells) - 1)
+        eta = (self.side_costs[first] - self.side_costs[second]) @ self.class_shares
+        differences = eta[:, None] - eta
+        scores = -(cells - self.law.means[:, None]) / self.law.total_stds[:, None] ** 2
+        between = scores[:, None] - scores
+        pairs = 0.5 * np.maximum((-differences[:, :, None] * between).max(axis=(0, 1)), 0.0)
+        ranges = 0.25 * differences.max() * between.max(axis=(0, 1))
+        return np.minimum(np.maximum(pairs[:-1], pairs[1:]), np.maximum(ranges[:-1], ranges[1:]))
+
+
+def line_model(problem: CDPProblem) -> LineModel:
+    """Model of a continuous problem on the line.
+
+    Parameters
+    ----------
+    problem : CDPProblem
+        A Gaussian mixture seen through `AdditiveGaussian` noise, a classifier with known boundaries, squared error and
+        a smooth f-divergence or a Renyi divergence.
+
+    Raises
+    ------
+    InputError
+        When one of these is missing; the message says which.
+
+    Examples
+    --------
+    >>> from cdp_toy import presets
+    >>> model = line_model(presets.paper_toy())
+    >>> model.rising_class, round(float(model.quantile(np.array([0.7]), np.array([0.3]))[0]), 6)
+    (1, 0.375803)
+    """
+    check_line(problem, KIND)
+    regions = known_regions(problem, KIND)
+    try:
+        rising: int | None = monotone_threshold(problem).rising_class
+    except InputError:
+        rising = None
+    return LineModel(
+        cast(GaussianMixture, problem.source),
+        observed(problem, KIND),
+        np.asarray(regions.boundaries, dtype=np.float64),
+        regions.classes,
+        np.asarray(problem.class_cost),
+        cast(FDivergence, perception_from(problem.perception)),
+        rising,
+    )
