@@ -1,4 +1,4 @@
-"""Least priced distance to one side: G(m) = inf over x on the side of lam x^2 - 2 lam m x - v(x), for many m at once."""
+"""Least priced distance to one side: G(m) = inf over its x of lam x^2 - 2 lam m x - v(x), for many m at once."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cdp_toy.cells import merged_edges
 from cdp_toy.continuous.model import LineModel
 from cdp_toy.errors import InputError
 from cdp_toy.validation import Array
@@ -20,9 +19,11 @@ REACH, OBSERVED_REACH = 9.0, 9.5
 POWER = 0.4
 #: but no wider than this many times what uniform cells would be
 WIDEST = 8.0
-#: share of the output cells that crowd at class boundaries, where mass gathers when perception is cheap, and the width of
-#: the narrowest of them [standard deviations of the narrowest Gaussian]
+#: share of the output cells that crowd at class boundaries, where mass gathers when perception is cheap, and the width
+#: of the narrowest of them [standard deviations of the narrowest Gaussian]
 CROWD, NEAREST = 0.03, 1e-5
+#: cells have at least this share of the lighter of the masses beside them, and this mass
+LIGHTEST, LIGHTEST_CELL = 1e-11, 1e-25
 #: points per standard deviation of the narrowest Gaussian that densities are looked at
 SCAN = 20
 
@@ -30,8 +31,9 @@ SCAN = 20
 def output_edges(model: LineModel, n: int) -> Array:
     """Inner edges of n output cells, class boundaries among them, shape (n - 1,) [units of x].
 
-    Cells reach 9 standard deviations beyond the means; the first and the last one are tails. They are narrower where the
-    source has more mass, and those below 1e-25 of it are merged with a neighbour, which leaves fewer than n.
+    Cells reach 9 standard deviations beyond the means; the first and the last one are tails. They are narrower where
+    the source has more mass. Cells that the cumulative masses beside them cannot tell from none are merged with a
+    neighbour, which leaves fewer than n.
 
     Raises
     ------
@@ -62,7 +64,27 @@ def output_edges(model: LineModel, n: int) -> Array:
         np.array([low, *boundaries, high]), n - 2, lambda x: _density(model, x, 0.0), model.law.stds.min(), CROWD
     )
     padded = np.concatenate([[-np.inf], edges, [np.inf]])
-    return merged_edges(model.output_cells(padded).mass, padded, boundaries.tolist())[1:-1]
+    mass = model.output_cells(padded).mass
+    lighter = np.minimum(np.cumsum(mass), np.cumsum(mass[::-1])[::-1])
+    return _merged(mass, np.maximum(LIGHTEST * lighter, LIGHTEST_CELL), padded, set(boundaries.tolist()))[1:-1]
+
+
+def _merged(mass: Array, least: Array, edges: Array, kept: set[float]) -> Array:
+    """Drop edges beside cells that are lighter than what is asked of them, never a class boundary."""
+    if np.all(mass >= least):
+        return edges
+    out, gathered = [edges[0]], 0.0
+    for cell, wanted, edge in zip(mass.tolist(), least.tolist(), edges[1:].tolist(), strict=True):
+        gathered += cell
+        if edge in kept or edge == edges[-1]:
+            if gathered < wanted and len(out) > 1 and out[-1] not in kept:
+                out.pop()  # the rest of a side joins the cell before it
+            out.append(edge)
+            gathered = 0.0
+        elif gathered >= wanted:
+            out.append(edge)
+            gathered = 0.0
+    return np.array(out)
 
 
 def observation_cells(model: LineModel, n: int) -> Array:

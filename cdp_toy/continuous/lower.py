@@ -236,12 +236,12 @@ def _last_term(model: LineModel, dual: Dual, sides: list[Side]) -> Array:
         upper = np.clip(first[1:-1] / np.diff(side.nodes), 0.0, inner)
         weight = np.concatenate([mass[:1], upper]) + np.concatenate([inner - upper, mass[-1:]])
         with np.errstate(invalid="ignore"):
-            parts.append(np.where(weight > 0, weight * height, 0.0))
+            parts.append(np.asarray(np.where(weight > 0, weight * height, 0.0)))
     return np.concatenate(parts)
 
 
 def _excess(model: LineModel, weight: float, level: Array, cells: Array) -> Array:
-    """Bound on max over l of sup over the cell of (A_k - A_l)^+, shape (S, n), from A at the edges, shape (S, n + 1)."""
+    """Bound on max over l of sup over the cell of (A_k - A_l)^+, (S, n), from A at the edges, shape (S, n + 1)."""
     out = np.zeros((len(level), len(cells) - 1))
     width = np.diff(cells)
     for k in range(len(level)):
@@ -259,7 +259,8 @@ def _crossings(model: LineModel, dual: Dual, sides: list[Side], base: Array) -> 
     def best(y: Array) -> Indices:
         mean = model.mean(y)
         least = np.stack([side.least(mean, dual.price_distortion) for side in sides])
-        return np.asarray((dual.error_weight * model.side_costs @ model.posterior(y) + least).argmin(axis=0))
+        level = dual.error_weight * model.side_costs @ model.posterior(y) + least
+        return np.asarray(level.argmin(axis=0))
 
     points, around = base, np.zeros(0)
     for _ in range(ROUNDS):

@@ -195,7 +195,7 @@ class LineModel:
     def falling_bound(self, first: int, second: int, cells: Array) -> Array:
         """Bound on how fast e_first - e_second falls over cells of y, the costs of answering on two sides.
 
-        It is at least (e_second - e_first)' everywhere in the cell, and 0 where the posteriors are known to be monotone;
+        It is at least (e_second - e_first)' everywhere in the cell, and 0 where posteriors are known to be monotone;
         `first` < `second` are sides, cells lie between finite edges of shape (n + 1,); shape (n,) [1/units of x].
 
         Notes
@@ -219,7 +219,7 @@ class LineModel:
         between = scores[:, None] - scores
         pairs = 0.5 * np.maximum((-differences[:, :, None] * between).max(axis=(0, 1)), 0.0)
         ranges = 0.25 * differences.max() * between.max(axis=(0, 1))
-        return np.minimum(np.maximum(pairs[:-1], pairs[1:]), np.maximum(ranges[:-1], ranges[1:]))
+        return np.asarray(np.minimum(np.maximum(pairs[:-1], pairs[1:]), np.maximum(ranges[:-1], ranges[1:])))
 
 
 def line_model(problem: CDPProblem) -> LineModel:

@@ -1,8 +1,8 @@
 """Optimal restorations of monotone problems on the line: maps, their prices and the potentials that prove them.
 
-Three programs over the same cells of the output: least error at levels (D, P), least distortion at a level P, and least
-distortion of those maps whose error is the floor. What has a closed form is not iterated: P = 0, where the output law is
-the source law; D = inf, where the source law is reweighted on the two sides; P = inf, where E[X|y] is clipped.
+Three programs over the same cells of the output: least error at levels (D, P), least distortion at a level P, and
+least distortion of those maps whose error is the floor. What has a closed form is not iterated: P = 0, where the output
+law is the source law; D = inf, where it is reweighted on the two sides; P = inf, where E[X|y] is clipped.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class MonotoneMap:
     converged : bool
         The optimality conditions hold to rounding.
     diverged : bool
-        A price grew beyond bounds: the levels are out of reach, or at the very end of what is.
+        The map misses a level or a price grew beyond bounds: the levels are out of reach, or at the end of what is.
     """
 
     edges: Array
@@ -206,7 +206,7 @@ def least_error(
     found = _found(posed, task, iterate(posed.grid, task, posed.grid.cells.mass))
     if found.diverged or _feasible(found.value, level_d, level_p):
         return found
-    return _repaired(posed, found, level_d, level_p, slack_perception)
+    return _repaired(posed, found, least_distortion(posed, level_p, slack_perception), level_d, level_p)
 
 
 def least_distortion(
@@ -226,7 +226,8 @@ def least_distortion(
     if math.isinf(level):
         return _clipped(posed, -math.inf, error=False)
     task = Task(0.0, 1.0, math.inf, _sum_level(posed, level, slack_perception))
-    return _found(posed, task, iterate(posed.grid, task, posed.grid.cells.mass))
+    found = _found(posed, task, iterate(posed.grid, task, posed.grid.cells.mass))
+    return _repaired(posed, found, _reproducing(posed, error=False), math.inf, level)
 
 
 def flat_map(posed: MonotoneProblem, max_perception: float, slack_perception: float = SLACK_PERCEPTION) -> MonotoneMap:
@@ -247,9 +248,15 @@ def flat_map(posed: MonotoneProblem, max_perception: float, slack_perception: fl
         here = _map(posed, places_of(posed.grid, posed.grid.cells.mass), 1.0, 0.0, 0.0, np.zeros(len(start)))
         return replace(here, converged=False, diverged=True)
     task = Task(0.0, 1.0, math.inf, _sum_level(posed, level, slack_perception), pinned=True)
-    found = _found(posed, task, iterate(posed.grid, task, start))
-    places = found.places.copy()  # the pinned place comes back rounded; the error is least at the decision itself
-    k = posed.grid.at
+    found = _repaired(
+        posed,
+        _found(posed, task, iterate(posed.grid, task, start)),
+        _map(posed, places_of(posed.grid, start), 0.0, 1.0, 0.0, np.zeros(len(start))),
+        math.inf,
+        level,
+    )
+    # the pinned place comes back rounded; the error is least at the decision itself
+    places, k = found.places.copy(), posed.grid.at
     places[k] = decision[0]
     places[:k], places[k:] = np.minimum(places[:k], decision[0]), np.maximum(places[k:], decision[0])
     return replace(found, places=places, value=posed.values(places), error_weight=weight)
@@ -289,10 +296,14 @@ def _found(posed: MonotoneProblem, task: Task, answer: Answer) -> MonotoneMap:
 
 
 def _repaired(
-    posed: MonotoneProblem, found: MonotoneMap, max_distortion: float, max_perception: float, slack: float
+    posed: MonotoneProblem, found: MonotoneMap, anchor: MonotoneMap, max_distortion: float, max_perception: float
 ) -> MonotoneMap:
-    """The map mixed with that of least distortion: distortion, divergence and error are convex in cumulative masses."""
-    anchor = least_distortion(posed, max_perception, slack)
+    """The map itself where it meets the levels, else the least mixture with one that does.
+
+    What is mixed are the cumulative masses of the output: distortion, divergence and error are convex in them.
+    """
+    if found.diverged or _feasible(found.value, max_distortion, max_perception):
+        return found
     ends = [cumulative(posed.model.observed_cells(_padded(m.places), 0.0).joint.sum(axis=0)) for m in (found, anchor)]
     for share in 10.0 ** np.arange(-12, 1):
         below, above = ((1 - share) * a + share * b for a, b in zip(*ends, strict=True))
@@ -300,7 +311,7 @@ def _repaired(
         value = posed.values(places)
         if _feasible(value, max_distortion, max_perception):
             return replace(found, places=places, value=value)
-    return found
+    return replace(found, converged=False, diverged=True)
 
 
 def _padded(places: Array) -> Array:

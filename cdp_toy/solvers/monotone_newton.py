@@ -1,26 +1,26 @@
 """Interior-point iteration over monotone maps: tridiagonal in the cumulative masses, bordered by the two prices.
 
-Unknowns are u_j = P(Y <= s_j), the cumulative masses of the output cells, q_j = u_j - u_{j-1}, a potential v, the prices
-lam, kap and the slacks s, t of the levels. With f the generator, e, d and the sum F(q) = sum p f(q/p) as functions of u:
+Unknowns are u_j = P(Y <= s_j), the cumulative masses of the output cells, q_j = u_j - u_{j-1}, a potential v, the
+prices lam, kap and the slacks s, t of the levels. With f the generator and e, d, F = sum p f(q/p) as functions of u:
 
     w e' + lam d' - (v_j - v_{j+1}) = 0,    v = kap (f'(inf) - f'(q/p)) + z,
     d + s = D,    F + t = P',    lam s = kap t = tau -> 0,    z q = tau p.
 
 e, d and F are convex in u: dK/du = mu increases for K(u) = E[X; Y <= s(u)], and so does the posterior at the threshold.
 The link of v and q is linearised by the secant between q and the q that v asks for, so that tails, where f' may leave
-the range of doubles, follow at once. The multipliers z of q >= 0 are there where f'(0) is finite (reverse_chi2), so that
-cells may stay empty; else they are 0. Mehrotra's predictor and corrector, separate primal and dual step lengths.
+the range of doubles, follow at once. The multipliers z of q >= 0 are there where f'(0) is finite (reverse_chi2), so
+that cells may stay empty; else they are 0. Mehrotra's predictor and corrector, separate primal and dual step lengths.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solveh_banded
+from scipy.linalg.lapack import dpttrs
 
 from cdp_toy.continuous.model import LineModel, OutputCells
 from cdp_toy.validation import Array
@@ -35,6 +35,8 @@ DEAREST = 1e12
 TOLERANCE = 1e-14
 #: share of the way to the boundary that a step goes
 SHARE = 0.95
+#: a step of this length is taken for a whole one; rounds without half of what was missed before that are borne
+LONG, PATIENCE = 0.9, 20
 #: a secant counts up to this factor from the tangent
 FARTHEST = 1e8
 TINY = 1e-300
@@ -64,8 +66,8 @@ class MapGrid:
 class Task:
     """Minimise error_weight error + lam distortion / Var X under levels; `lam` is an unknown where D is finite.
 
-    Levels are in units of the iteration: D / Var X and the sum p f(q/p); inf drops one. `pinned` keeps the mass below
-    the threshold as it is at the start.
+    Levels are in units of the iteration: D / Var X, which may be inf, and the sum p f(q/p). `pinned` keeps the mass
+    below the threshold as it is at the start.
     """
 
     error_weight: float
@@ -73,6 +75,11 @@ class Task:
     max_distortion: float
     max_sum: float
     pinned: bool = False
+
+    @property
+    def limits_distortion(self) -> bool:
+        """Whether lam is an unknown."""
+        return math.isfinite(self.max_distortion)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +109,37 @@ class _Local(NamedTuple):
     distortion_curvature: Array
 
 
+class _State(NamedTuple):
+    """What the method iterates on: masses, potential, multipliers of q >= 0, prices and slacks of the levels."""
+
+    q: Array
+    v: Array
+    z: Array
+    lam: float
+    kap: float
+    s: float
+    t: float
+
+    def moved(self, step: _Step, primal: float, dual: float) -> _State:
+        """The state after a step with separate lengths for q, s, t and for v, z, lam, kap."""
+        return _State(
+            self.q + primal * step.q,
+            self.v + dual * step.v,
+            self.z + dual * step.z,
+            self.lam + dual * step.lam,
+            self.kap + dual * step.kap,
+            self.s + primal * step.s,
+            self.t + primal * step.t,
+        )
+
+    def complementarity(self) -> float:
+        """Largest of lam s, kap t and the sum of z q; what does not exist is 0."""
+        return max(self.lam * self.s, self.kap * self.t, float(self.z @ self.q))
+
+
 class _Step(NamedTuple):
+    """Change of a state, and of the cumulative masses."""
+
     u: Array
     q: Array
     v: Array
@@ -150,95 +187,102 @@ def _local(grid: MapGrid, task: Task, q: Array, start: Array | None) -> _Local:
     if task.pinned:
         for gradient in gradients:
             gradient[grid.at] = 0.0
-    total = model.perception.sum_value(p, q) if math.isfinite(task.max_sum) else 0.0
-    return _Local(places, distortion, total, *gradients, task.error_weight * error_curvature, distortion_curvature)
+    total = model.perception.sum_value(p, q)
+    error, away, apart = gradients
+    curvature = task.error_weight * error_curvature
+    return _Local(places, distortion, total, error, away, apart, curvature, distortion_curvature)
 
 
 class _System:
     """The factorized Newton system at a state."""
 
-    def __init__(self, grid: MapGrid, task: Task, q: Array, v: Array, z: Array, prices: _Prices, at: _Local) -> None:
-        self.task, self.q, self.z, self.prices, self.at = task, q, z, prices, at
+    def __init__(self, grid: MapGrid, task: Task, state: _State, at: _Local) -> None:
+        self.task, self.state, self.at = task, state, at
         perception, p = grid.model.perception, grid.cells.mass
-        kap = prices.kap
+        q, kap = state.q, state.kap
         self.descent, self.inverse = perception.descent(q / p), p / q
-        self.gap = kap * self.descent - v
+        self.gap = kap * self.descent - state.v
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            tangent = p / (kap * perception.curvature(q / p) + p * z / q)
-            asked = p * perception.ratio_at(v / kap)
-            far = (np.abs(self.gap) > 1e-6 * (np.abs(v) + 1e-3 * kap)) & (z == 0)
+            tangent = p / (kap * perception.curvature(q / p) + p * state.z / q)
+            asked = p * perception.ratio_at(state.v / kap)
+            far = (np.abs(self.gap) > 1e-6 * (np.abs(state.v) + 1e-3 * kap)) & (state.z == 0)
             secant = np.where(far, (asked - q) / np.where(far, self.gap, 1.0), tangent)
         self.secant = np.clip(np.nan_to_num(secant, nan=0.0), tangent / FARTHEST, tangent * FARTHEST)
         stiffness = 1 / self.secant
-        band = np.zeros((2, len(at.places)))
-        band[0] = prices.lam * at.distortion_curvature + at.error_curvature + stiffness[:-1] + stiffness[1:]
-        band[1, :-1] = -stiffness[1:-1]
+        ground = state.lam * at.distortion_curvature + at.error_curvature
         barrier_gradient = np.diff(self.inverse)
         if task.pinned:
-            pin = grid.at
-            band[0, pin], band[1, pin], band[1, max(pin - 1, 0)] = 1.0, 0.0, 0.0
-            barrier_gradient[pin] = 0.0
+            ground[grid.at] = math.inf
+            barrier_gradient[grid.at] = 0.0
         # stationarity with kap f' in place of v: what the potential misses is paid by the secant
-        self.gradient = at.error_gradient + prices.lam * at.distortion_gradient + kap * at.sum_gradient
+        self.gradient = at.error_gradient + state.lam * at.distortion_gradient + kap * at.sum_gradient
         right = np.stack([self.gradient, at.distortion_gradient, at.sum_gradient, barrier_gradient], axis=1)
-        self.response = solveh_banded(band, right, lower=True, check_finite=False)
+        self.response = _solve_chain(stiffness, ground, right)
         self.levels = np.eye(2)
         d, f = at.distortion_gradient, at.sum_gradient
-        if prices.limits_d:
-            self.levels[0] = d @ self.response[:, 1] + prices.s / prices.lam, d @ self.response[:, 2]
-        if prices.limits_f:
-            self.levels[1] = f @ self.response[:, 1], f @ self.response[:, 2] + prices.t / kap
-        if not prices.limits_d:
-            self.levels[1, 0] = 0.0
+        if task.limits_distortion:
+            self.levels[0] = d @ self.response[:, 1] + state.s / state.lam, d @ self.response[:, 2]
+            self.levels[1, 0] = f @ self.response[:, 1]
+        self.levels[1, 1] = f @ self.response[:, 2] + state.t / kap
 
     def step(self, asked_d: float, asked_f: float, tau: float) -> _Step:
         """Newton step for right-hand sides of lam s and kap t, and tau in z q = tau p."""
-        task, prices, at = self.task, self.prices, self.at
-        barrier = tau if self.z.any() else 0.0
+        task, state, at = self.task, self.state, self.at
+        barrier = tau if state.z.any() else 0.0
         free = self.response[:, 0] + barrier * self.response[:, 3]
         right = np.zeros(2)
-        if prices.limits_d:
-            right[0] = at.distortion + prices.s - task.max_distortion - at.distortion_gradient @ free
-            right[0] += asked_d / prices.lam - prices.s
-        if prices.limits_f:
-            right[1] = at.total + prices.t - task.max_sum - at.sum_gradient @ free
-            right[1] += asked_f / prices.kap - prices.t
+        if task.limits_distortion:
+            right[0] = at.distortion - task.max_distortion - at.distortion_gradient @ free + asked_d / state.lam
+        right[1] = at.total - task.max_sum - at.sum_gradient @ free + asked_f / state.kap
         dlam, dkap = (float(x) for x in np.linalg.solve(self.levels, right))
         du = -(free + dlam * self.response[:, 1] + dkap * self.response[:, 2])
         dq = np.diff(du, prepend=0.0, append=0.0)
         dv = self.gap + barrier * self.inverse + self.descent * dkap - dq / self.secant
-        dz = barrier * self.inverse - self.z * (1 + dq / self.q)
-        ds = (asked_d - prices.lam * prices.s - prices.s * dlam) / prices.lam if prices.limits_d else 0.0
-        dt = (asked_f - prices.kap * prices.t - prices.t * dkap) / prices.kap if prices.limits_f else 0.0
+        dz = barrier * self.inverse - state.z * (1 + dq / state.q)
+        ds = (asked_d - state.s * dlam) / state.lam - state.s if task.limits_distortion else 0.0
+        dt = (asked_f - state.t * dkap) / state.kap - state.t
         return _Step(du, dq, dv, dz, dlam, dkap, ds, dt)
 
+    def lengths(self, step: _Step, share: float, positive: bool) -> tuple[float, float]:
+        """Longest primal and dual step lengths, at most one, that go `share` of the way to the boundary."""
+        state = self.state
+        primal = [_longest(step.q, state.q, share), _longest(step.t, state.t, share)]
+        dual = [_longest(step.kap, state.kap, share)]
+        if self.task.limits_distortion:
+            primal.append(_longest(step.s, state.s, share))
+            dual.append(_longest(step.lam, state.lam, share))
+        if state.z.any():
+            dual.append(_longest(step.z, state.z, share))
+        if positive:
+            dual.append(_longest(step.v, state.v, share))
+        return min(1.0, *primal), min(1.0, *dual)
 
-@dataclass(frozen=True)
-class _Prices:
-    """Prices and slacks of the two levels."""
+    def missed(self, step: _Step, state: _State, at: _Local) -> float:
+        """What the optimality conditions miss at the next state, in units of the objective."""
+        total = abs(float(self.gradient @ step.u)) + state.complementarity()
+        total += state.kap * abs(at.total + state.t - self.task.max_sum)
+        if self.task.limits_distortion:
+            total += state.lam * abs(at.distortion + state.s - self.task.max_distortion)
+        return total
 
-    lam: float
-    kap: float
-    s: float
-    t: float
-    limits_d: bool
-    limits_f: bool
 
-    def mean_product(self, step: _Step | None = None, primal: float = 0.0, dual: float = 0.0) -> float:
-        """Mean of lam s and kap t, after a step."""
-        moved = self if step is None else self.moved(step, primal, dual)
-        products = [moved.lam * moved.s] * self.limits_d + [moved.kap * moved.t] * self.limits_f
-        return sum(products) / max(len(products), 1)
+def _solve_chain(stiffness: Array, ground: Array, right: Array) -> Array:
+    """Solve H x = right, H the matrix of a chain of springs between n - 1 points that are tied to the ground as well.
 
-    def moved(self, step: _Step, primal: float, dual: float) -> _Prices:
-        """Prices and slacks after a step."""
-        return replace(
-            self,
-            lam=self.lam + dual * step.lam,
-            kap=self.kap + dual * step.kap,
-            s=self.s + primal * step.s,
-            t=self.t + primal * step.t,
-        )
+    H_jj = ground_j + stiffness_j + stiffness_(j+1), H_j(j+1) = -stiffness_(j+1). Eliminating from one end adds up
+    springs in series and in parallel: no differences, so that stiff springs do not drown the ground. A point of
+    infinite ground stays where it is.
+    """
+    springs = stiffness.tolist()
+    pivots, tied = [], springs[0]
+    for here, spring in zip(ground.tolist(), springs[1:], strict=True):
+        tied += here
+        pivots.append(tied + spring)
+        tied = spring if tied == math.inf else tied * (spring / (tied + spring))
+    pivot = np.array(pivots)
+    answer, info = dpttrs(pivot, -stiffness[1:-1] / pivot[:-1], right)
+    assert info == 0
+    return np.asarray(answer)
 
 
 def _longest(change: Array | float, value: Array | float, share: float) -> float:
@@ -246,71 +290,42 @@ def _longest(change: Array | float, value: Array | float, share: float) -> float
     return share / max(worst, TINY)
 
 
-def iterate(grid: MapGrid, task: Task, q: Array) -> Answer:
-    """Run the method from masses q > 0, shape (n,)."""
+def _start(grid: MapGrid, task: Task, q: Array, at: _Local) -> _State:
     perception, p = grid.model.perception, grid.cells.mass
-    positive = math.isfinite(perception.slope_at_infinity)
-    limits_d, limits_f = math.isfinite(task.max_distortion), math.isfinite(task.max_sum)
-    at = _local(grid, task, q, None)
-    prices = _Prices(
-        1.0 if limits_d else task.price_distortion,
-        1.0,
-        max(task.max_distortion - at.distortion, 0.1 * task.max_distortion) if limits_d else 0.0,
-        max(task.max_sum - at.total, 0.5 * task.max_sum) if limits_f else 0.0,
-        limits_d,
-        limits_f,
-    )
     with np.errstate(divide="ignore"):
         bounded = math.isfinite(float(perception.descent(np.zeros(1))[0]))
     z = p / q if bounded else np.zeros(len(p))
-    v = prices.kap * perception.descent(q / p) + z
-    missed, best, since, count = math.inf, math.inf, 0, 0
-    for count in range(1, MOST + 1):
-        system = _System(grid, task, q, v, z, prices, at)
-        tau = prices.mean_product() if not bounded else max(prices.mean_product(), float(z @ q))
-
-        def lengths(step: _Step, share: float) -> tuple[float, float]:
-            primal = [_longest(step.q, q, share)]
-            dual = []
-            if limits_d:
-                primal.append(_longest(step.s, prices.s, share))
-                dual.append(_longest(step.lam, prices.lam, share))
-            if limits_f:
-                primal.append(_longest(step.t, prices.t, share))
-                dual.append(_longest(step.kap, prices.kap, share))
-            if bounded:
-                dual.append(_longest(step.z, z, share))
-            if positive:
-                dual.append(_longest(step.v, v, share))
-            return min(1.0, *primal), min(1.0, *dual)
-
-        affine = system.step(0.0, 0.0, 0.0)
-        primal, dual = lengths(affine, 1.0)
-        ahead = prices.mean_product(affine, primal, dual)
-        if bounded:
-            ahead = max(ahead, float((z + dual * affine.z) @ (q + primal * affine.q)))
-        sigma = max((ahead / tau) ** 3 if tau > 0 else 0.0, (1 - min(primal, dual)) ** 3)
-        step = system.step(sigma * tau - affine.lam * affine.s, sigma * tau - affine.kap * affine.t, sigma * tau)
-        primal, dual = lengths(step, SHARE)
-        q, v, z = q + primal * step.q, v + dual * step.v, z + dual * step.z
-        prices = prices.moved(step, primal, dual)
-        at = _local(grid, task, q, at.places)
-        missed = abs(float(system.gradient @ step.u)) + prices.mean_product() + float(z @ q)
-        missed += prices.lam * abs(at.distortion + prices.s - task.max_distortion) if limits_d else 0.0
-        missed += prices.kap * abs(at.total + prices.t - task.max_sum) if limits_f else 0.0
-        if missed < 0.5 * best:
-            best, since = missed, 0
-        since += 1
-        dear = max(prices.lam, prices.kap) > DEAREST or not math.isfinite(missed)
-        if dear or (min(primal, dual) > 0.9 and missed <= TOLERANCE) or since > 20:
-            break
-    return Answer(
+    limited = task.limits_distortion
+    return _State(
         q,
-        at.places,
-        prices.lam,
-        prices.kap,
-        v,
-        count,
-        missed,
-        max(prices.lam, prices.kap) > DEAREST or missed != missed,
+        perception.descent(q / p) + z,
+        z,
+        1.0 if limited else task.price_distortion,
+        1.0,
+        max(task.max_distortion - at.distortion, 0.1 * task.max_distortion) if limited else 0.0,
+        max(task.max_sum - at.total, 0.5 * task.max_sum),
     )
+
+
+def iterate(grid: MapGrid, task: Task, q: Array) -> Answer:
+    """Run the method from masses q > 0, shape (n,)."""
+    positive = math.isfinite(grid.model.perception.slope_at_infinity)
+    at = _local(grid, task, q, None)
+    state = _start(grid, task, q, at)
+    missed, best, since, count, dear = math.inf, math.inf, 0, 0, False
+    while count < MOST and since <= PATIENCE and not dear:
+        system, count = _System(grid, task, state, at), count + 1
+        affine = system.step(0.0, 0.0, 0.0)
+        primal, dual = system.lengths(affine, 1.0, positive)
+        tau, ahead = state.complementarity(), state.moved(affine, primal, dual).complementarity()
+        centred = max((ahead / tau) ** 3, (1 - min(primal, dual)) ** 3) * tau
+        step = system.step(centred - affine.lam * affine.s, centred - affine.kap * affine.t, centred)
+        primal, dual = system.lengths(step, SHARE, positive)
+        state = state.moved(step, primal, dual)
+        at = _local(grid, task, state.q, at.places)
+        missed = system.missed(step, state, at)
+        if min(primal, dual) > LONG and missed <= TOLERANCE:
+            break
+        best, since = (missed, 0) if missed < 0.5 * best else (best, since + 1)
+        dear = not (math.isfinite(missed) and max(state.lam, state.kap) <= DEAREST)
+    return Answer(state.q, at.places, state.lam, state.kap, state.v, count, missed, dear)
