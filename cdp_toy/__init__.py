@@ -62,7 +62,7 @@ _HOME = {
     "UniformQuantizer": "degradations",
     "which_solver": "solving",
 }
-_MODULES = ("closed_forms", "presets", "published", "theorems")
+_MODULES = ("closed_forms", "presets", "published", "theorems", "verify")
 
 __all__ = ["__version__", *sorted(_HOME), *_MODULES]
 

@@ -1,4 +1,4 @@
-"""Command line: `cdp-toy reproduce`, `cdp-toy solve` and `cdp-toy presets`."""
+"""Command line: `cdp-toy reproduce`, `show`, `solve`, `presets` and `verify`."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ Examples:
   cdp-toy presets
   cdp-toy presets plane-toy --out my_toy.toml
   cdp-toy solve --problem my_toy.toml --n 12,10 -D 2.5 -P 0.05
+  cdp-toy verify enclosure.json
 
-Exit codes: 0 done, 1 no channel meets the levels (proven), 2 the request was refused.""",
+Exit codes: 0 done, 1 no channel meets the levels (proven), 2 the request was refused. Those of verify: 0 all files
+are proven, 1 one is refuted, 2 one cannot be decided.""",
 )
 
 
@@ -206,6 +208,22 @@ def presets_command(
             raise InputError(f"{out} exists and is kept; choose another name, or remove it first")
         save_problem(preset_problem, out)
         typer.echo(f"wrote {out}; solve it with: cdp-toy solve --problem {out}")
+
+
+@app.command("verify")
+def verify_command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Certificates of enclosures, in JSON.")],
+) -> None:
+    """Prove the claims of certificates again, in ball arithmetic, with nothing of the solvers that made them.
+
+    One line per file: VERIFIED with what is proven, REFUTED or CANNOT DECIDE with the reason. Exit code 1 if any file
+    is refuted, else 2 if any cannot be decided, else 0.
+
+    Example: cdp-toy verify enclosure.json
+    """
+    from cdp_toy.verify import main as verify_files
+
+    raise typer.Exit(verify_files(files))
 
 
 def problem_of(preset: str | None, file: Path | None) -> CDPProblem:
