@@ -122,8 +122,6 @@ def derived(
     cdp_toy.verify.NotProven
         When the hints prove nothing: the map misses a level, say.
     """
-    from flint import ctx
-
     from cdp_toy import verify
 
     out: dict[str, Any] = {
@@ -136,8 +134,7 @@ def derived(
         "channel": channel,
         "dual": dual,
     }
-    with ctx.workprec(verify.BITS[0]):
-        balls = {name: _outward(ball) for name, ball in verify.enclosures(out).items()}
+    balls = {name: _outward(ball) for name, ball in verify.enclosures(out).items()}
     if quantity != "infeasible":
         out["claim"]["lower"] = balls["lower"][0].hex() if math.isfinite(balls["lower"][0]) else None
         out["claim"]["upper"] = balls["upper"][1].hex() if "upper" in balls else None
@@ -172,5 +169,5 @@ def hexes(values: Sequence[float] | Array) -> list[str]:
 
 def _outward(ball: Any) -> Ball:
     """Ends of a ball as floats that hold it."""
-    low, high = float(ball.lower()), float(ball.upper())
+    low, high = float(ball.lower()), float(ball.upper())  # rounded outwards to the precision of now, then to a double
     return math.nextafter(low, -math.inf), math.nextafter(high, math.inf)

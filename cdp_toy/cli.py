@@ -35,6 +35,7 @@ Examples:
   cdp-toy show plane-toy
   cdp-toy solve --preset paper-toy --n 101 -D 0.70 -P 0.002
   cdp-toy solve --preset binary-conflict -D 0.3 -P 0.01 --json
+  cdp-toy enclose --preset paper-toy -D 0.70 -P 0.002
   cdp-toy presets
   cdp-toy presets plane-toy --out my_toy.toml
   cdp-toy solve --problem my_toy.toml --n 12,10 -D 2.5 -P 0.05
@@ -75,8 +76,14 @@ def reproduce_command(
     ] = None,
     problem: Annotated[Path | None, typer.Option(help="A problem file in TOML instead of a toy.")] = None,
     kind: Annotated[str, typer.Option(help="Grid of a problem file: cells or points.")] = "cells",
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="Enclose the continuous toy in ball arithmetic, with certificates.")
+    ] = False,
 ) -> None:
     """Reproduce the paper's Figures 1 and 2, and draw the exact surface over all channels beside the linear family.
+
+    Plateaus and corners of Figure 2 are also enclosed for the continuous toy, over all channels; with --rigorous the
+    intervals come with certificates in OUT/certificates, which are verified.
 
     With --toy 2d or --problem FILE the like for another problem: its picture, the exact surface, and in the plane the
     laws as images and the channel as arrows.
@@ -103,6 +110,7 @@ def reproduce_command(
         toy=toy or "1d",
         problem=None if problem is None else problem_of(None, problem),
         kind=kind,  # type: ignore[arg-type]  # checked there
+        rigorous=rigorous,
     )
 
 
@@ -174,6 +182,48 @@ def solve_command(
     else:
         typer.echo(solution.summary())
     if solution.status is Status.INFEASIBLE:
+        raise typer.Exit(1)
+
+
+@app.command("enclose")
+def enclose_command(
+    preset: Annotated[str | None, typer.Option(help="A ready problem; `cdp-toy presets` lists them.")] = None,
+    problem: Annotated[Path | None, typer.Option(help="A problem file in TOML.")] = None,
+    max_distortion: Annotated[float, typer.Option("-D", "--max-distortion", help="Distortion level.")] = math.inf,
+    max_perception: Annotated[float, typer.Option("-P", "--max-perception", help="Perception level.")] = math.inf,
+    tol: Annotated[float, typer.Option(help="Width of the interval to aim for.")] = 1e-8,
+    rigorous: Annotated[bool, typer.Option("--rigorous", help="Evaluate both ends in ball arithmetic.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the certificate here (implies --rigorous).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Enclose C(D, P) of the continuous problem over all channels: a proven interval, not a grid's value.
+
+    Give one of --preset and --problem.
+
+    Example: cdp-toy enclose --preset paper-toy -D 0.70 -P 0.002
+
+    Example: cdp-toy enclose --preset paper-toy -D 0.70 -P 0.002 --out point.json && cdp-toy verify point.json
+    """
+    from cdp_toy import enclose
+    from cdp_toy.point import Status
+
+    point = enclose(
+        problem_of(preset, problem),
+        max_distortion,
+        max_perception,
+        tol=tol,
+        rigorous=rigorous or out is not None,
+        on_infeasible="return",
+    )
+    if as_json:
+        asked: dict[str, object] = {"preset": preset, "problem": None if problem is None else str(problem)}
+        extra = {"width_distortion": _json_number(point.width_distortion), "n_cells": point.n_cells}
+        typer.echo(json.dumps({**_record(point, asked), **extra}, indent=2))
+    else:
+        typer.echo(point.summary())
+    if out is not None:
+        typer.echo(f"wrote {point.save(out)}", err=as_json)
+    if point.status is Status.INFEASIBLE:
         raise typer.Exit(1)
 
 
@@ -255,13 +305,14 @@ def count_of(text: str | None, option: str) -> int | tuple[int, int] | None:
     return (first, second[0]) if second else first
 
 
-def _record(solution: object, asked: dict[str, object]) -> dict[str, object]:
+def _record(point: object, asked: dict[str, object]) -> dict[str, object]:
     """Plain JSON of a point: numbers that are not finite become null or the word inf."""
     bounds = ("lower_bound", "upper_bound", "gap")
     levels = ("max_distortion", "max_perception", "price_distortion", "price_perception")
     fields = (*bounds, "error_rate", "distortion", "perception", *levels)
-    numbers = {name: _json_number(float(getattr(solution, name))) for name in fields}
-    words = {name: str(getattr(solution, name)) for name in ("status", "scope", "solver", "note")}
+    numbers = {name: _json_number(float(getattr(point, name))) for name in fields}
+    named = ("status", "scope", "solver", "note")
+    words = {name: str(getattr(point, name)) for name in named if hasattr(point, name)}
     return {**asked, **words, **numbers, "version": __version__}
 
 

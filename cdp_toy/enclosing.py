@@ -1,4 +1,4 @@
-"""`enclose`: proven intervals of the continuous C(D, P), refined until they are narrow enough or say which limit they met.
+"""`enclose`: proven intervals of the continuous C(D, P), refined until they are narrow or say which limit they met.
 
 Where the monotone reduction applies (`continuous.conditions`) both ends come from one optimal map and its prices, on
 ever more cells; elsewhere a grid gives the upper end and its prices the lower one (`grid_enclosure`).
@@ -18,7 +18,6 @@ from cdp_toy.enclosure import CONTINUOUS, RIGOROUS, DistortionEnclosure, Enclosu
 from cdp_toy.errors import InfeasibleError, InputError, unknown_name
 from cdp_toy.evidence import Evidence
 from cdp_toy.grid_enclosure import enclose_by_grids
-
 from cdp_toy.point import Bracket, Prices, Status
 from cdp_toy.problem import CDPProblem
 from cdp_toy.solvers.monotone import (
@@ -35,6 +34,7 @@ __all__ = ["LADDER", "enclose", "enclose_flat_distortion", "enclose_min_distorti
 
 #: output cells, one after the other; both ends err with the square of their width
 LADDER = (801, 3201, 12801, 25601, 51201)
+
 
 def enclose(
     problem: CDPProblem,
@@ -53,8 +53,8 @@ def enclose(
     Parameters
     ----------
     problem : CDPProblem
-        A Gaussian mixture on the line in Gaussian noise, a classifier with known thresholds, squared error, and a smooth
-        f-divergence or a Renyi divergence.
+        A Gaussian mixture on the line in Gaussian noise, a classifier with known thresholds, squared error, and a
+        smooth f-divergence or a Renyi divergence.
     max_distortion, max_perception : float
         Levels D [squared units of x] and P [units of the divergence]; inf drops one.
     tol : float
@@ -112,7 +112,7 @@ def enclose(
     if point.status is Status.INFEASIBLE and on_infeasible == "raise":
         raise InfeasibleError(
             f"no channel has distortion <= {level_d:.12g} at perception <= {level_p:.6g}: {point.note}",
-            Bracket(*point.least_distortion, None, Prices(1.0, point.price_perception)),
+            Bracket(*(point.least_distortion or (math.inf, math.inf)), None, Prices(1.0, point.price_perception)),
         )
     return point
 
@@ -263,9 +263,7 @@ def _enclose_monotone(
     return point
 
 
-def _point(
-    point: Enclosure, evidence: Evidence, tol: float, stated: dict[str, Any] | None, last: bool
-) -> Enclosure:
+def _point(point: Enclosure, evidence: Evidence, tol: float, stated: dict[str, Any] | None, last: bool) -> Enclosure:
     """The point with what one map and its prices prove; certified where that is narrow enough, or the last word."""
     found, posed = evidence.found, evidence.posed
     lower, dual = posed.curve.error_rate(math.inf) - ROUNDING, False
@@ -280,8 +278,10 @@ def _point(
     value, feasible = found.value, evidence.feasible
     slope = posed.model.perception.sum_slope(evidence.max_perception) if found.price_perception > 0 and dual else 0.0
     n = len(found.edges) + 1
-    note = f"both ends from a nondecreasing map on {n} cells and its prices" if dual else (
-        f"the floor, the Bayes error of Y, and a nondecreasing map on {n} cells"
+    note = (
+        f"both ends from a nondecreasing map on {n} cells and its prices"
+        if dual
+        else (f"the floor, the Bayes error of Y, and a nondecreasing map on {n} cells")
     )
     if status is Status.INEXACT:
         note += "; max_cells was reached" if last else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cdp_toy.certificate_files import write_certificate
 from cdp_toy.errors import InputError
 from cdp_toy.point import Point, Status
 from cdp_toy.problem import CDPProblem
@@ -99,8 +100,6 @@ class Enclosure(Point):
         InputError
             When the enclosure is not rigorous.
         """
-        from cdp_toy.certificate_files import write_certificate
-
         if self.certificate is None:
             why = (
                 "nothing was proven, so there is nothing to certify"
@@ -149,8 +148,6 @@ class DistortionEnclosure:
 
     def save(self, path: str | Path) -> Path:
         """Write the certificate; see `Enclosure.save`."""
-        from cdp_toy.certificate_files import write_certificate
-
         if self.certificate is None:
             raise InputError("cannot save this interval: only rigorous ones have a certificate; pass rigorous=True")
         return write_certificate(self.certificate, path)

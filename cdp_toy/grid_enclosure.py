@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import cast
 
@@ -81,9 +82,7 @@ def enclose_by_grids(
                 )
             continue
         assert found.potential is not None
-        dual = _dual(
-            model, grid, 1.0, found.price_distortion, found.price_perception, found.potential, max_perception
-        )
+        dual = _dual(model, grid, 1.0, found.price_distortion, found.price_perception, found.potential, max_perception)
         here = _bound(model, dual, max_distortion, max_perception).value
         if here >= lower:
             lower = here
@@ -120,7 +119,7 @@ def _silent(model: LineModel) -> Dual:
     """The dual without prices, which proves the floor."""
     ends = np.concatenate([[-np.inf], model.boundaries, [np.inf]])
     reach = np.clip(ends, *model.source.bounds(0.0, 9.0))
-    nodes = tuple(np.array([0.5 * (a + b)]) for a, b in zip(reach[:-1], reach[1:], strict=True))
+    nodes = tuple(np.array([0.5 * (a + b)]) for a, b in itertools.pairwise(reach))
     return Dual(1.0, 0.0, 0.0, nodes, tuple(np.zeros(1) for _ in nodes))
 
 
@@ -147,10 +146,10 @@ def _dual(
     known = grid.p_x > LIGHTEST
     ends = np.concatenate([[-np.inf], model.boundaries, [np.inf]])
     nodes, values = [], []
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in itertools.pairwise(ends):
         mine = known & (places > low) & (places < high)
         x, height = places[mine], v[mine]
-        fine = np.unique(np.concatenate([np.linspace(a, b, FINER + 1) for a, b in zip(x[:-1], x[1:], strict=True)]))
+        fine = np.interp(np.arange(FINER * (len(x) - 1) + 1) / FINER, np.arange(len(x)), x)
         if len(x) < 4:
             nodes.append(x)
             values.append(height)

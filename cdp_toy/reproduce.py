@@ -12,13 +12,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from cdp_toy import __version__, presets, theorems
 from cdp_toy.boundary import min_distortion
+from cdp_toy.continuous_table import HEADER, enclosed
 from cdp_toy.distortions import distortion_from
 from cdp_toy.errors import InputError, unknown_name
 from cdp_toy.linear import LinearDenoiserFamily
@@ -63,6 +64,7 @@ def reproduce(
     toy: str = "1d",
     problem: CDPProblem | None = None,
     kind: Kind = "cells",
+    rigorous: bool = False,
 ) -> list[Path]:
     """Reproduce the paper's toy figures and put the exact surface beside them; or do the like for another problem.
 
@@ -87,6 +89,8 @@ def reproduce(
         A problem to treat instead of a toy; it must be describable by a problem file.
     kind : "cells" or "points"
         Grid of a problem of the user's; distortions without exact integrals need "points".
+    rigorous : bool
+        Enclose the continuous toy in ball arithmetic, write certificates and verify them.
 
     Returns
     -------
@@ -105,6 +109,8 @@ def reproduce(
         raise InputError(
             f"the figures of the paper's toy are drawn from cells; kind={kind!r} goes with toy 2d or a problem"
         )
+    if rigorous and not paper:
+        raise InputError("rigorous enclosures are made of the paper's toy; leave out toy and problem")
     settings: dict[str, object] = {"version": __version__, "levels": levels, "points": points, "tol": SCAN_TOL}
     if paper:
         settings["n"] = n or CELLS_ON_LINE
@@ -122,10 +128,41 @@ def reproduce(
         _scan(studies, journal, levels, points, workers, say)
     finally:  # whatever ends the scan, what is known is tabulated
         written += _tables(out, journal, studies, say)
+    if paper:
+        written += _enclosures(out, studies, workers, rigorous, say)
     written += _surface_figure(out, studies, journal, "figure3_exact_surface" if paper else "surface")
     written += [path for study in studies for path in _channel(out, study, journal, say)]
     say("\nfiles: " + ", ".join(str(p) for p in written))
     return written
+
+
+def _enclosures(
+    out: Path, studies: list[Study], workers: int, rigorous: bool, say: Callable[[str], None]
+) -> list[Path]:
+    """The continuous toy at plateaus and corners of Figure 2 and at points of the exact surfaces."""
+    certificates = out / "certificates" if rigorous else None
+    if certificates is not None:
+        certificates.mkdir(exist_ok=True)
+    by_threshold = dict(zip(THRESHOLDS.values(), studies, strict=True))
+    families = {t: s.families["linear_family"] for t, s in by_threshold.items()}
+    with _single_threaded_children(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        rows = enclosed(
+            {t: dataclasses.replace(s.grid, grid=None) for t, s in by_threshold.items()},
+            cast(dict[float | None, LinearDenoiserFamily], families),
+            {t: s.name for t, s in by_threshold.items()},
+            pool,
+            certificates,
+        )
+    scope = "ball arithmetic" if rigorous else "double precision with a rounding allowance"
+    say(
+        "\n"
+        + table_text(
+            f"Continuous C(D, P) over all channels ({scope}), beside grid, linear family and paper", HEADER, rows
+        )
+    )
+    say("  nan: the paper has no number, or no linear denoiser meets the levels; inf: no channel of the grid does")
+    write_csv(out / "enclosures.csv", HEADER, rows)
+    return [out / "enclosures.csv", *([] if certificates is None else sorted(certificates.glob("*.json")))]
 
 
 def _portrait(out: Path, study: Study) -> list[Path]:

@@ -187,16 +187,19 @@ class LineMixture(LineSource):
     def sample_cells(self, low: Array, high: Array, rng: np.random.Generator) -> Array:
         """Draw one X from p_X conditioned to each interval (low[i], high[i]], by inversion."""
         low, high = np.broadcast_arrays(np.asarray(low, float), np.asarray(high, float))
-        pairs, which = np.unique(np.stack([low.ravel(), high.ravel()], axis=1), axis=0, return_inverse=True)
-        which = which.ravel()
+        (lows, first), (highs, second) = (np.unique(end, return_inverse=True) for end in (low, high))
+        keys, which = np.unique(first.ravel() * len(highs) + second.ravel(), return_inverse=True)
+        pairs = np.stack([lows[keys // len(highs)], highs[keys % len(highs)]], axis=1)
         pick = np.empty(len(which), dtype=np.intp)
-        for k, (a, b) in enumerate(pairs):  # a few intervals serve many draws
-            mine = which == k
+        order = np.argsort(which, kind="stable")  # the draws of an interval, one interval after the other
+        stops = np.cumsum(np.bincount(which, minlength=len(pairs)))
+        for k, (a, b) in enumerate(pairs):
+            mine = order[stops[k - 1] if k else 0 : stops[k]]
             mass = self.term_weights * self.term_mass(np.array(a), np.array(b))
             if mass.sum() == 0:  # nothing to draw from: the cell stands for a point inside of it
                 pairs[k] = (a + b) / 2 if np.isfinite(a + b) else (a if np.isfinite(a) else b)
                 mass = self.term_weights
-            pick[mine] = rng.choice(len(mass), size=int(mine.sum()), p=mass / mass.sum())
+            pick[mine] = rng.choice(len(mass), size=len(mine), p=mass / mass.sum())
         ends = pairs[which]
         drawn = self.term_quantile(pick, ends[:, 0], ends[:, 1], rng.random(len(which)))
         return np.clip(drawn, ends[:, 0], ends[:, 1]).reshape(low.shape)
