@@ -96,12 +96,14 @@ def dual_part(problem: CDPProblem, dual: Dual, cells: Array, bound: LowerBound) 
     around = [k for k in (first_above - 1, first_above) if 0 <= k < len(bound.sides)]
     crossing = min(around, key=lambda k: float(cells[k + 1] - cells[k]))
     kap = dual.price_perception
+    # a constant changes nothing, as rows of a channel sum to one; the file has none that is negative
+    shift = min(0.0, *(float(v.min()) for v in dual.potential))
     return {
         "error_weight": float(dual.error_weight).hex(),
         "price_distortion": float(dual.price_distortion).hex(),
         "price_perception": "inf" if math.isinf(kap) else float(kap / unit).hex(),
         "nodes": [hexes(x) for x in dual.nodes],
-        "potential": [hexes(v) for v in dual.potential],
+        "potential": [hexes(v - shift) for v in dual.potential],
         "cells": hexes(cells),
         "crossing": crossing,
     }
