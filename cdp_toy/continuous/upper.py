@@ -60,7 +60,7 @@ def evaluate(model: LineModel, edges: Array, places: Array) -> MapValue:
 def evaluate_cells(model: LineModel, edges: Array, cells: OutputCells, places: Array) -> MapValue:
     """`evaluate` with the law of X on the output cells at hand."""
     joint, first, _ = model.observed_cells(np.concatenate([[-np.inf], places, [np.inf]]), model.centre)
-    q, mean = joint.sum(axis=0), cells.mean - model.centre
+    q, mean = np.maximum(joint.sum(axis=0), 0.0), cells.mean - model.centre
     side = np.searchsorted(model.boundaries, np.concatenate([edges, [np.inf]]), side="left")
     error = float((model.side_costs[side].T * joint).sum())
     distortion = model.variance + float((q * (mean**2 + cells.variance) - 2 * mean * first).sum())

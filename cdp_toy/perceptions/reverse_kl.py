@@ -42,7 +42,8 @@ class ReverseKL(FDivergence):
 
     def conjugate(self, descent: Array) -> Array:
         """Return 1 - e^-s."""
-        return np.asarray(-np.expm1(-descent))
+        with np.errstate(over="ignore"):
+            return np.asarray(-np.expm1(-descent))
 
     def conic(self, cp: Any, ratio: Any) -> tuple[Any, float]:
         """Return ratio log(ratio)."""

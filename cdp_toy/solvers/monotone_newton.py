@@ -8,8 +8,8 @@ prices lam, kap and the slacks s, t of the levels. With f the generator and e, d
 
 e, d and F are convex in u: dK/du = mu increases for K(u) = E[X; Y <= s(u)], and so does the posterior at the threshold.
 The link of v and q is linearised by the secant between q and the q that v asks for, so that tails, where f' may leave
-the range of doubles, follow at once. The multipliers z of q >= 0 are there where f'(0) is finite (reverse_chi2), so
-that cells may stay empty; else they are 0. Mehrotra's predictor and corrector, separate primal and dual step lengths.
+the range of doubles, follow at once. The multipliers z of q >= 0 are there where f(0) is finite, so that cells may
+stay empty; else they are 0. Mehrotra's predictor and corrector, separate primal and dual step lengths.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ SHARE = 0.95
 LONG, PATIENCE = 0.9, 20
 #: a secant counts up to this factor from the tangent
 FARTHEST = 1e8
+#: a step may bring the divergence to this multiple of its level
+OVERSHOOT = 3.0
 TINY = 1e-300
 
 
@@ -119,17 +121,23 @@ class _State(NamedTuple):
     kap: float
     s: float
     t: float
+    positive: bool  # whether v > 0, as f'(inf) - f' is
 
     def moved(self, step: _Step, primal: float, dual: float) -> _State:
-        """The state after a step with separate lengths for q, s, t and for v, z, lam, kap."""
+        """The state after a step with separate lengths for q, s, t and for v, z, lam, kap.
+
+        Only the stiffness of the system knows v and z, so that each entry may be kept positive by itself.
+        """
+        v, least = self.v + dual * step.v, (1 - SHARE) * self.v
         return _State(
             self.q + primal * step.q,
-            self.v + dual * step.v,
-            self.z + dual * step.z,
+            np.where(self.v > 0, np.maximum(v, least), v) if self.positive else v,
+            np.maximum(self.z + dual * step.z, (1 - SHARE) * self.z),
             self.lam + dual * step.lam,
             self.kap + dual * step.kap,
             self.s + primal * step.s,
             self.t + primal * step.t,
+            self.positive,
         )
 
     def complementarity(self) -> float:
@@ -158,7 +166,7 @@ def cumulative(q: Array) -> tuple[Array, Array]:
 def places_of(grid: MapGrid, q: Array, start: Array | None = None) -> Array:
     """The y below which the cumulative masses of the output lie."""
     below, above = cumulative(q)
-    return grid.model.quantile(below, above, start)
+    return np.maximum.accumulate(grid.model.quantile(below, above, start))
 
 
 def _local(grid: MapGrid, task: Task, q: Array, start: Array | None) -> _Local:
@@ -202,13 +210,16 @@ class _System:
         q, kap = state.q, state.kap
         self.descent, self.inverse = perception.descent(q / p), p / q
         self.gap = kap * self.descent - state.v
+        target = state.v - state.z  # what the divergence alone should pay
+        away = kap * self.descent - target
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            tangent = p / (kap * perception.curvature(q / p) + p * state.z / q)
-            asked = p * perception.ratio_at(state.v / kap)
-            far = (np.abs(self.gap) > 1e-6 * (np.abs(state.v) + 1e-3 * kap)) & (state.z == 0)
-            secant = np.where(far, (asked - q) / np.where(far, self.gap, 1.0), tangent)
-        self.secant = np.clip(np.nan_to_num(secant, nan=0.0), tangent / FARTHEST, tangent * FARTHEST)
-        stiffness = 1 / self.secant
+            tangent = p / (kap * perception.curvature(q / p))
+            asked = p * perception.ratio_at(target / kap)
+            far = (np.abs(away) > 1e-6 * (np.abs(target) + 1e-3 * kap)) & (asked >= 0)
+            secant = np.where(far, (asked - q) / np.where(far, away, 1.0), tangent)
+        secant = np.clip(np.nan_to_num(secant, nan=0.0), tangent / FARTHEST, tangent * FARTHEST)
+        stiffness = 1 / secant + state.z / q
+        self.secant = 1 / stiffness
         ground = state.lam * at.distortion_curvature + at.error_curvature
         barrier_gradient = np.diff(self.inverse)
         if task.pinned:
@@ -243,7 +254,7 @@ class _System:
         dt = (asked_f - state.t * dkap) / state.kap - state.t
         return _Step(du, dq, dv, dz, dlam, dkap, ds, dt)
 
-    def lengths(self, step: _Step, share: float, positive: bool) -> tuple[float, float]:
+    def lengths(self, step: _Step, share: float) -> tuple[float, float]:
         """Longest primal and dual step lengths, at most one, that go `share` of the way to the boundary."""
         state = self.state
         primal = [_longest(step.q, state.q, share), _longest(step.t, state.t, share)]
@@ -251,10 +262,6 @@ class _System:
         if self.task.limits_distortion:
             primal.append(_longest(step.s, state.s, share))
             dual.append(_longest(step.lam, state.lam, share))
-        if state.z.any():
-            dual.append(_longest(step.z, state.z, share))
-        if positive:
-            dual.append(_longest(step.v, state.v, share))
         return min(1.0, *primal), min(1.0, *dual)
 
     def missed(self, step: _Step, state: _State, at: _Local) -> float:
@@ -293,7 +300,7 @@ def _longest(change: Array | float, value: Array | float, share: float) -> float
 def _start(grid: MapGrid, task: Task, q: Array, at: _Local) -> _State:
     perception, p = grid.model.perception, grid.cells.mass
     with np.errstate(divide="ignore"):
-        bounded = math.isfinite(float(perception.descent(np.zeros(1))[0]))
+        bounded = math.isfinite(float(perception.generator(np.full(1, -1.0))[0]))
     z = p / q if bounded else np.zeros(len(p))
     limited = task.limits_distortion
     return _State(
@@ -304,23 +311,27 @@ def _start(grid: MapGrid, task: Task, q: Array, at: _Local) -> _State:
         1.0,
         max(task.max_distortion - at.distortion, 0.1 * task.max_distortion) if limited else 0.0,
         max(task.max_sum - at.total, 0.5 * task.max_sum),
+        math.isfinite(perception.slope_at_infinity),
     )
 
 
 def iterate(grid: MapGrid, task: Task, q: Array) -> Answer:
     """Run the method from masses q > 0, shape (n,)."""
-    positive = math.isfinite(grid.model.perception.slope_at_infinity)
     at = _local(grid, task, q, None)
     state = _start(grid, task, q, at)
     missed, best, since, count, dear = math.inf, math.inf, 0, 0, False
     while count < MOST and since <= PATIENCE and not dear:
         system, count = _System(grid, task, state, at), count + 1
         affine = system.step(0.0, 0.0, 0.0)
-        primal, dual = system.lengths(affine, 1.0, positive)
+        primal, dual = system.lengths(affine, 1.0)
         tau, ahead = state.complementarity(), state.moved(affine, primal, dual).complementarity()
         centred = max((ahead / tau) ** 3, (1 - min(primal, dual)) ** 3) * tau
         step = system.step(centred - affine.lam * affine.s, centred - affine.kap * affine.t, centred)
-        primal, dual = system.lengths(step, SHARE, positive)
+        primal, dual = system.lengths(step, SHARE)
+        # steep divergences grow without bound on the way to q = 0, and Newton's method would not come back from there
+        most = OVERSHOOT * max(at.total, task.max_sum)
+        while grid.model.perception.sum_value(grid.cells.mass, state.q + primal * step.q) > most and primal > TINY:
+            primal *= 0.5
         state = state.moved(step, primal, dual)
         at = _local(grid, task, state.q, at.places)
         missed = system.missed(step, state, at)
@@ -328,4 +339,6 @@ def iterate(grid: MapGrid, task: Task, q: Array) -> Answer:
             break
         best, since = (missed, 0) if missed < 0.5 * best else (best, since + 1)
         dear = not (math.isfinite(missed) and max(state.lam, state.kap) <= DEAREST)
-    return Answer(state.q, at.places, state.lam, state.kap, state.v, count, missed, dear)
+    # z >= 0, so that rounding and what is still missed must not take the potential below what q pays for
+    paid = state.kap * grid.model.perception.descent(state.q / grid.cells.mass)
+    return Answer(state.q, at.places, state.lam, state.kap, np.maximum(state.v, paid), count, missed, dear)
