@@ -95,7 +95,7 @@ CERTIFICATE = ("format", "version", "problem", "max_distortion", "max_perception
 
 @dataclass(frozen=True)
 class Report:
-    """Verdict on a certificate, the reason (where VERIFIED the statement), and balls of what was derived."""
+    """Verdict on a certificate, the reason (where VERIFIED the statement), and balls of what could be derived."""
 
     verdict: str
     reason: str
@@ -167,13 +167,14 @@ def enclosures(certificate: object, bits: int = BITS[0]) -> dict[str, arb]:
 def verify(certificate: object) -> Report:
     """Judge a certificate, given as the object that its JSON holds."""
     for bits in BITS:
+        balls: dict[str, arb] = {}
         try:
             balls = enclosures(certificate, bits)
             with ctx.workprec(bits):
                 return Report(VERIFIED, statement(certificate, balls), balls)
         except NotProven as refusal:
             if not refusal.more_bits or bits == BITS[-1]:
-                return Report(refusal.verdict, str(refusal))
+                return Report(refusal.verdict, str(refusal), balls)
         except (ArithmeticError, MemoryError) as failure:
             return Report(UNDECIDED, f"the numbers are out of reach ({type(failure).__name__})")
     raise AssertionError("the last precision returns")
