@@ -9,6 +9,7 @@ import typer
 
 from benchmarks.campaign import measure
 from benchmarks.cases import Case, all_cases, quick_cases
+from benchmarks.enclosures import run_enclosures
 from benchmarks.growth import warm_growth
 from benchmarks.machine import machine_facts
 from benchmarks.measurements import CaseResult
@@ -28,7 +29,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def run(
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes and few random problems: some minutes.")] = False,
-    only: Annotated[Literal["solvers", "random"] | None, typer.Option(help="One part instead of both.")] = None,
+    only: Annotated[
+        Literal["solvers", "random", "enclosures"] | None, typer.Option(help="One part instead of all.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory for raw results and the page.")] = ROOT
     / "benchmarks"
     / "results",
@@ -44,15 +47,15 @@ def run(
         bool, typer.Option("--write-only", help="Write pages from kept results; run nothing.")
     ] = False,
 ) -> None:
-    """Time cdp_toy against general solvers, and let random problems be judged by two of its own.
+    """Time cdp_toy against general solvers, let random problems be judged by two of its own, and enclose the toy.
 
-    Raw results are kept in OUT/solvers.json and OUT/random.json, and each part of the page comes from the latest of
-    them: parts may be run one at a time.
+    Raw results are kept in OUT/solvers.json, OUT/random.json and OUT/enclosures.json, and each part of the page comes
+    from the latest of them: parts may be run one at a time.
     """
-    if not write_only and only != "random":
+    if not write_only and only in (None, "solvers"):
         cases = [case for case in (quick_cases() if quick else all_cases()) if match in case.series]
         _time(cases, timeout, out, _command(quick, "solvers", timeout=timeout, match=match))
-    if not write_only and only != "solvers":
+    if not write_only and only in (None, "random"):
         settings = Settings(
             count or (QUICK_COUNT if quick else Settings.count),
             first,
@@ -64,6 +67,9 @@ def run(
         trials = run_random(settings)
         kept = {"command": command, "machine": machine_facts(), "trials": [t.record() for t in trials]}
         store(out / "random.json", kept)
+    if not write_only and only in (None, "enclosures"):
+        found = run_enclosures(typer.echo)
+        store(out / "enclosures.json", {"command": _command(False, "enclosures"), "machine": machine_facts(), **found})
     _write(out, docs)
 
 
@@ -94,12 +100,12 @@ def _time(cases: list[Case], timeout: float, out: Path, command: str) -> None:
 
 def _write(out: Path, docs: bool) -> None:
     """Write the page, and say how warm times grow."""
-    solvers, random = load(out / "solvers.json"), load(out / "random.json")
+    solvers, random, enclosures = (load(out / f"{part}.json") for part in ("solvers", "random", "enclosures"))
     results = [CaseResult.from_record(r) for r in solvers["results"]] if solvers else []
     trials = [Trial.from_record(r) for r in random["trials"]] if random else []
-    commands = [*(solvers["commands"] if solvers else []), *([random["command"]] if random else [])]
-    facts = next((kept["machine"] for kept in (solvers, random) if kept), machine_facts())
-    text = page(results, trials, facts, commands)
+    commands = [*(solvers["commands"] if solvers else []), *(kept["command"] for kept in (random, enclosures) if kept)]
+    facts = next((kept["machine"] for kept in (solvers, random, enclosures) if kept), machine_facts())
+    text = page(results, trials, facts, commands, enclosures)
     targets = [out / "benchmarks.md", *([ROOT / "docs" / "benchmarks.md"] if docs else [])]
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)

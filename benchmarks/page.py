@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from benchmarks.enclosures import enclosures_page
 from benchmarks.growth import warm_growth
 from benchmarks.measurements import CaseResult
 from benchmarks.random_run import Trial
@@ -43,6 +45,7 @@ def page(
     trials: Sequence[Trial],
     facts: dict[str, str],
     commands: Sequence[str],
+    enclosures: dict[str, Any] | None = None,
 ) -> str:
     """Whole page in Markdown.
 
@@ -55,6 +58,8 @@ def page(
         Facts about the machine.
     commands : sequence of str
         What was run.
+    enclosures : dict, optional
+        What `run_enclosures` measured.
     """
     parts = [INTRODUCTION, _machine(facts, commands)]
     for dim, title in ((1, "On the line"), (2, "In the plane")):
@@ -71,6 +76,8 @@ def page(
         )
     if trials:
         parts.append(random_page(trials))
+    if enclosures:
+        parts.append(enclosures_page(enclosures))
     return "\n".join(parts)
 
 

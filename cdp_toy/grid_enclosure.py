@@ -5,18 +5,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import cast
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
 from cdp_toy.boundary import min_distortion
+from cdp_toy.continuous.from_grid import dual_from_potential
 from cdp_toy.continuous.lower import Dual, LowerBound, lower_bound, refined_cells
 from cdp_toy.continuous.model import LineModel, line_model
-from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.enclosure import CONTINUOUS, Enclosure, status_of
 from cdp_toy.finite import DiscreteProblem
-from cdp_toy.perceptions.base import root_in_log
 from cdp_toy.point import Status
 from cdp_toy.problem import CDPProblem
 from cdp_toy.solving import solve
@@ -28,8 +26,6 @@ __all__ = ["SIZES", "enclose_by_grids"]
 SIZES = (101, 201, 401, 801)
 #: nodes of the potential for each letter, and cells of y for each node: the grid's own error is what remains
 FINER, OBSERVED = 4, 2
-#: letters lighter than this say nothing of the potential
-LIGHTEST = 1e-13
 
 
 def enclose_by_grids(
@@ -69,7 +65,7 @@ def enclose_by_grids(
         found = solve(grid, max_distortion, max_perception, tol=min(tol / 4, 1e-8), on_infeasible="return")
         if found.status is Status.INFEASIBLE:
             least = min_distortion(grid, max_perception)
-            dual = _dual(model, grid, 0.0, 1.0, least.prices.perception, np.asarray(least.potential), max_perception)
+            dual = _dual(model, grid, 0.0, 1.0, np.asarray(least.potential), max_perception)
             bound = _bound(model, dual, 0.0, max_perception).value
             if bound > max_distortion:
                 return dataclasses.replace(
@@ -82,7 +78,7 @@ def enclose_by_grids(
                 )
             continue
         assert found.potential is not None
-        dual = _dual(model, grid, 1.0, found.price_distortion, found.price_perception, found.potential, max_perception)
+        dual = _dual(model, grid, 1.0, found.price_distortion, found.potential, max_perception)
         here = _bound(model, dual, max_distortion, max_perception).value
         if here >= lower:
             lower = here
@@ -124,39 +120,17 @@ def _silent(model: LineModel) -> Dual:
 
 
 def _dual(
-    model: LineModel,
-    grid: DiscreteProblem,
-    weight: float,
-    lam: float,
-    price_perception: float,
-    potential: Array,
-    max_perception: float,
+    model: LineModel, grid: DiscreteProblem, weight: float, lam: float, potential: Array, max_perception: float
 ) -> Dual:
-    """The grid's prices and potential for the continuous problem: splines of log v between the means of its cells."""
-    perception, exactly_p = model.perception, max_perception == 0
-    if not exactly_p and not (price_perception > 0 and math.isfinite(max_perception)):
-        silent = _silent(model)
-        return dataclasses.replace(silent, error_weight=weight, price_distortion=lam)
-    kap = math.inf if exactly_p else price_perception / perception.sum_slope(max_perception)
-    v = potential - potential.min()
-    if not exactly_p:  # the constant that makes the law of least Lagrangian a law
-        p, scale = grid.p_x, max(float(np.ptp(v)), kap)
-        v = v + root_in_log(lambda c: float(p @ perception.ratio_at((v + c) / kap)) - 1.0, scale)
-    places = cast(SquaredErrorCost, grid.distortion_cost).mean_x[:, 0]
-    known = grid.p_x > LIGHTEST
-    ends = np.concatenate([[-np.inf], model.boundaries, [np.inf]])
+    """The grid's prices and potential for the continuous problem, with splines of v between the means of its cells."""
+    assert grid.grid is not None
+    coarse = dual_from_potential(model, weight, lam, grid.grid.x_edges, potential, max_perception)
+    log = coarse.price_perception < math.inf and all(v.min() > 0 for v in coarse.potential)
     nodes, values = [], []
-    for low, high in itertools.pairwise(ends):
-        mine = known & (places > low) & (places < high)
-        x, height = places[mine], v[mine]
-        fine = np.interp(np.arange(FINER * (len(x) - 1) + 1) / FINER, np.arange(len(x)), x)
-        if len(x) < 4:
-            nodes.append(x)
-            values.append(height)
-        elif exactly_p:
-            nodes.append(fine)
-            values.append(CubicSpline(x, height)(fine))
-        else:
-            nodes.append(fine)
-            values.append(np.exp(CubicSpline(x, np.log(height))(fine)))
-    return Dual(weight, lam, kap, tuple(nodes), tuple(values))
+    for x, v in zip(coarse.nodes, coarse.potential, strict=True):
+        if len(x) >= 4:
+            fine = np.interp(np.arange(FINER * (len(x) - 1) + 1) / FINER, np.arange(len(x)), x)
+            x, v = fine, np.exp(CubicSpline(x, np.log(v))(fine)) if log else CubicSpline(x, v)(fine)
+        nodes.append(x)
+        values.append(v)
+    return dataclasses.replace(coarse, nodes=tuple(nodes), potential=tuple(values))

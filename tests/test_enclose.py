@@ -71,7 +71,7 @@ def test_the_least_distortions() -> None:
     curve = TransportCurve(dataclasses.replace(TOY, perception="w2_squared"))
     nothing, everything = cdp.enclose_min_distortion(TOY, tol=1e-6), cdp.enclose_min_distortion(TOY, 0.0, tol=1e-6)
     assert nothing.lower <= curve.min_distortion <= nothing.upper
-    assert everything.lower <= curve.distortion(0.0) <= everything.upper
+    assert everything.lower <= curve.least_distortion(0.0) <= everything.upper
     assert abs(nothing.upper - 0.6416888797) < 1e-6
     assert abs(everything.lower - 0.7113170186) < 1e-6
 
@@ -94,7 +94,7 @@ def test_the_floor_begins_where_grids_say() -> None:
     assert abs(flat.upper - 0.66723230) < 2e-7
     grids = [cdp.flat_distortion(TOY.discretize(n=n, bounds=(-7.0, 7.0)), 0.01).upper for n in (51, 101)]
     assert grids[0] > grids[1] > flat.upper
-    assert cdp.enclose(TOY, flat.upper + 1e-9, 0.01).upper_bound <= FLOOR + 1e-12
+    assert cdp.enclose(TOY, flat.upper + 1e-9, 0.01, tol=1e-12).upper_bound <= FLOOR + 1e-12
     assert cdp.enclose(TOY, flat.lower - 1e-5, 0.01).lower_bound > FLOOR + 1e-12
     assert cdp.enclose_flat_distortion(TOY, 0.002) is None  # below saturation no law has that error
 
@@ -224,12 +224,12 @@ def test_balls_confirm_what_doubles_say(problem: cdp.CDPProblem, name: str, tmp_
 
 @pytest.mark.parametrize("enclosed", [cdp.enclose_min_distortion, cdp.enclose_flat_distortion])
 def test_distortions_have_certificates_too(enclosed: object, tmp_path: Path) -> None:
-    found = enclosed(ZERO, 0.02, tol=1e-4, rigorous=True)  # type: ignore[operator]
+    found = enclosed(TOY, 0.02, tol=1e-4, rigorous=True)  # type: ignore[operator]
     assert found.scope == "continuous, rigorous"
     assert verify_file(found.save(tmp_path / "least.json")).verdict == "VERIFIED"
     drawn = found.sample(np.linspace(-3, 3, 50), np.random.default_rng(0))
     assert drawn.shape == (50,)
-    plain = enclosed(ZERO, 0.02, tol=1e-4)  # type: ignore[operator]
+    plain = enclosed(TOY, 0.02, tol=1e-4)  # type: ignore[operator]
     assert abs(plain.upper - found.upper) < 1e-11
     with pytest.raises(cdp.InputError, match="pass rigorous=True"):
         plain.save(tmp_path / "plain.json")

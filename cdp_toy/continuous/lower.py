@@ -145,7 +145,8 @@ def lower_bound(
     least = np.stack([side.least(mean, lam) for side in sides])
     errors = model.side_costs @ joint
     if above_floor:
-        errors = errors - errors.min(axis=0)
+        # none is negative, and what rounding makes of two that are equal would be blown up by the weight
+        errors = np.maximum(errors - errors.min(axis=0) - ROUNDING, 0.0)
     value = w * errors + least[:, :-1] * (mass - upper) + least[:, 1:] * upper
     level = w * model.side_costs @ model.posterior(inner) + least  # A at the edges
     excess = _excess(model, w, level, inner)
