@@ -14,7 +14,7 @@ from cdp_toy.continuous.model import LineModel
 from cdp_toy.errors import InputError
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["Dual", "LowerBound", "lower_bound", "refined_cells"]
+__all__ = ["Dual", "LowerBound", "crossing_cell", "lower_bound", "refined_cells"]
 
 #: Rounding of a bound, as a share of the sizes of its summands. Masses of neighbouring cells are differences of the
 #: same tails, so that it does not grow with their number.
@@ -97,6 +97,16 @@ def lower_bound(
     ------
     InputError
         When the dual does not fit the model, or edges do not increase.
+
+    Examples
+    --------
+    >>> from cdp_toy import presets
+    >>> from cdp_toy.continuous.model import line_model
+    >>> model = line_model(presets.paper_toy())
+    >>> free = Dual(1.0, 0.0, 0.0, (np.array([0.0]), np.array([1.0])), (np.zeros(1), np.zeros(1)))
+    >>> cells = refined_cells(model, free, 50)
+    >>> print(f"{lower_bound(model, free, cells, np.inf, np.inf).value:.12f}")  # the Bayes error of Y
+    0.204117333467
 
     Notes
     -----
@@ -188,6 +198,15 @@ def refined_cells(model: LineModel, dual: Dual, n: int) -> Array:
         extra += [c - np.array(steps), c + np.array(steps)]
     points = np.unique(np.concatenate([base, *extra]))
     return np.asarray(points[(points >= base[0]) & (points <= base[-1])])
+
+
+def crossing_cell(model: LineModel, dual: Dual, cells: Array) -> int:
+    """First cell of y at whose right edge A_0 > A_1, of a model with two sides; the last cell where there is none."""
+    mean = model.mean(cells)
+    below, above = (side.least(mean, dual.price_distortion)[0] for side in _sides(model, dual))
+    costs = dual.error_weight * model.side_costs @ model.posterior(cells)
+    beyond = np.flatnonzero((costs[0] + below > costs[1] + above)[1:])
+    return int(beyond[0]) if len(beyond) else len(cells) - 2
 
 
 def _sides(model: LineModel, dual: Dual) -> list[Side]:

@@ -314,7 +314,9 @@ def _reproducing(posed: MonotoneProblem, error: bool) -> MonotoneMap:
         steps = variance * (np.diff(grid.second) - 2 * model.mean(places) / std * np.diff(grid.mean))
     potential = np.concatenate([[0.0], np.cumsum(steps)])
     potential = potential - potential.min()
-    return _map(posed, places, float(error), 0.0 if error else 1.0, math.inf, potential)
+    out = _map(posed, places, float(error), 0.0 if error else 1.0, math.inf, potential)
+    # the exact places, of which these are roundings, give the source law
+    return replace(out, value=out.value._replace(perception=0.0))
 
 
 def _preference(posed: MonotoneProblem, place: float) -> float:
