@@ -6,6 +6,7 @@
     upper        what a monotone map achieves, exactly
     lower        what prices and a potential prove, for any classifier with known boundaries
     envelope     the inner minimisation of the lower bound
+    duals        from potentials on output cells to what lower bounds rest on
 
 Maps and potentials come from `cdp_toy.solvers.monotone`; nothing here trusts them.
 """

@@ -28,15 +28,16 @@ class Side:
     nodes: Array
     values: Array
 
-    def least(self, m: Array, price: float) -> Array:
-        """G(m) at increasing m, shape (len(m),); concave in m.
+    def least(self, m: Array, price: float) -> tuple[Array, Array]:
+        """G(m) at increasing m, concave in m, and a nondecreasing x where it is attained; shapes (len(m),).
 
         On a segment where v has slope g the best x is m + g/(2 lam), clipped to the segment. The segment of the least
         value does not go left when m grows, for -2 lam m x is submodular in (m, x); so the m are treated in the order
         of a bisection, each between the segments of its neighbours on either side: (k + len(m)) log len(m) values.
         """
         if price == 0:
-            return np.full(len(m), -float(self.values.max()))
+            best = int(self.values.argmax())
+            return np.full(len(m), -float(self.values[best])), np.full(len(m), self.nodes[best])
         last = len(self.nodes)  # segments: the constant ends and what lies between consecutive nodes
         left, right = np.concatenate([[self.low], self.nodes]), np.concatenate([self.nodes, [self.high]])
         anchors = np.concatenate([self.nodes[:1], self.nodes])
@@ -45,8 +46,11 @@ class Side:
         shifts = slopes / (2 * price)
         offsets = heights - slopes * anchors
 
+        def place(segment: Indices, at: Array) -> Array:
+            return np.asarray(np.minimum(np.maximum(at + shifts[segment], left[segment]), right[segment]))
+
         def value(segment: Indices, at: Array) -> Array:
-            x = np.minimum(np.maximum(at + shifts[segment], left[segment]), right[segment])
+            x = place(segment, at)
             return np.asarray(price * x * (x - 2 * at) - offsets[segment] - slopes[segment] * x)
 
         # segment of each m, with room for neighbours beyond both ends
@@ -61,9 +65,9 @@ class Side:
             starts = np.cumsum(count) - count
             segment = np.arange(int(count.sum())) - np.repeat(starts - lowest, count)
             values = value(segment, np.repeat(m[middle], count))
-            best = np.minimum.reduceat(values, starts)
-            hits = np.flatnonzero(values == np.repeat(best, count))
+            lowest_value = np.minimum.reduceat(values, starts)
+            hits = np.flatnonzero(values == np.repeat(lowest_value, count))
             first = np.searchsorted(hits, starts)
-            chosen[middle + 1], least[middle] = segment[hits[first]], best
+            chosen[middle + 1], least[middle] = segment[hits[first]], lowest_value
             half //= 2
-        return least
+        return least, place(chosen[1:-1], m)

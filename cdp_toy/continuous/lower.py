@@ -14,7 +14,7 @@ from cdp_toy.continuous.model import LineModel
 from cdp_toy.errors import InputError
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["Dual", "LowerBound", "lower_bound", "refined_cells"]
+__all__ = ["Dual", "LowerBound", "crossing_cell", "lower_bound", "refined_cells"]
 
 #: Rounding of a bound, as a share of the sizes of its summands. Masses of neighbouring cells are differences of the
 #: same tails, so that it does not grow with their number.
@@ -98,6 +98,16 @@ def lower_bound(
     InputError
         When the dual does not fit the model, or edges do not increase.
 
+    Examples
+    --------
+    >>> from cdp_toy import presets
+    >>> from cdp_toy.continuous.model import line_model
+    >>> model = line_model(presets.paper_toy())
+    >>> free = Dual(1.0, 0.0, 0.0, (np.array([0.0]), np.array([1.0])), (np.zeros(1), np.zeros(1)))
+    >>> cells = refined_cells(model, free, 50)
+    >>> print(f"{lower_bound(model, free, cells, np.inf, np.inf).value:.12f}")  # the Bayes error of Y
+    0.204117333467
+
     Notes
     -----
     Each step is a lower bound, and of second order in the widths of the cells:
@@ -122,6 +132,15 @@ def lower_bound(
     posteriors it is 0: then A_0 - A_1 increases and nothing is lost but in the one cell where it changes sign. Else a
     mass of order h around each such y loses of order h, and cells that shrink towards it lose next to nothing.
 
+    Where A_k and A_l tie over a stretch of y that is of first order in h, and a second bound serves. A function of y
+    lies within h^2/8 times its curvature of its chord: let C bound (e_k - e_l)'' and M bound mu'' in the cell. With
+    m the chord of mu, G_k - G_l at mu(y) exceeds its value at m by at most S M h^2/8, S = 2 lam (x_l(b) - x_k(a)) its
+    steepest slope. At m, G_l lies above its chord, and G_k above its own by no more than tangents at both ends allow,
+    (slope(a) - slope(b)) (mu(b) - mu(a))/4 with the slopes -2 lam x_k. So for k < l, and likewise for l and k,
+
+        (A_k - A_l)(y) <= max of (A_k - A_l)(a), (A_k - A_l)(b)
+                          + h^2/8 (w C + S M) + lam (x_k(b) - x_k(a)) (mu(b) - mu(a))/2.
+
     *Tails of y.* lam x^2 - 2 lam m x >= -lam m^2 and E[mu^2; tail] <= E[X^2; tail] about any centre, so that a tail
     contributes at least -lam E[X^2; tail] - (max v - w min cost) P(tail).
     """
@@ -142,14 +161,14 @@ def lower_bound(
     mass = joint.sum(axis=0)
     width = np.diff(mean)
     upper = np.clip(np.divide(first, width, out=0.5 * mass, where=width > 0), 0.0, mass)
-    least = np.stack([side.least(mean, lam) for side in sides])
+    least, places = (np.stack(rows) for rows in zip(*(side.least(mean, lam) for side in sides), strict=True))
     errors = model.side_costs @ joint
     if above_floor:
         # none is negative, and what rounding makes of two that are equal would be blown up by the weight
         errors = np.maximum(errors - errors.min(axis=0) - ROUNDING, 0.0)
     value = w * errors + least[:, :-1] * (mass - upper) + least[:, 1:] * upper
     level = w * model.side_costs @ model.posterior(inner) + least  # A at the edges
-    excess = _excess(model, w, level, inner)
+    excess = _excess(model, dual, inner, mean, level, places)
     bound = value - excess * mass
     chosen = bound.argmax(axis=0)
     parts.append(np.take_along_axis(bound, chosen[None], axis=0)[0])
@@ -179,7 +198,16 @@ def refined_cells(model: LineModel, dual: Dual, n: int) -> Array:
             steps = [steps[0] * GROWTH**i for i in range(count + 1)]
         extra += [c - np.array(steps), c + np.array(steps)]
     points = np.unique(np.concatenate([base, *extra]))
-    return points[(points >= base[0]) & (points <= base[-1])]
+    return np.asarray(points[(points >= base[0]) & (points <= base[-1])])
+
+
+def crossing_cell(model: LineModel, dual: Dual, cells: Array) -> int:
+    """First cell of y at whose right edge A_0 > A_1, of a model with two sides; the last cell where there is none."""
+    mean = model.mean(cells)
+    below, above = (side.least(mean, dual.price_distortion)[0] for side in _sides(model, dual))
+    costs = dual.error_weight * model.side_costs @ model.posterior(cells)
+    beyond = np.flatnonzero((costs[0] + below > costs[1] + above)[1:])
+    return int(beyond[0]) if len(beyond) else len(cells) - 2
 
 
 def _sides(model: LineModel, dual: Dual) -> list[Side]:
@@ -241,16 +269,25 @@ def _last_term(model: LineModel, dual: Dual, sides: list[Side]) -> Array:
     return np.concatenate(parts)
 
 
-def _excess(model: LineModel, weight: float, level: Array, cells: Array) -> Array:
-    """Bound on max over l of sup over the cell of (A_k - A_l)^+, (S, n), from A at the edges, shape (S, n + 1)."""
+def _excess(model: LineModel, dual: Dual, cells: Array, mean: Array, level: Array, places: Array) -> Array:
+    """Bound on max over l of sup over the cell of (A_k - A_l)^+, shape (S, n).
+
+    From mu, A and the minimisers x at the edges, shapes (n + 1,), (S, n + 1) and (S, n + 1).
+    """
     out = np.zeros((len(level), len(cells) - 1))
-    width = np.diff(cells)
+    width, rise = np.diff(cells), np.diff(mean)
+    bent = model.mean_curvature(cells)
+    w, lam = dual.error_weight, dual.price_distortion
     for k in range(len(level)):
         for other in range(k + 1, len(level)):
-            fall = weight * model.falling_bound(k, other, cells) * width
+            fall = w * model.falling_bound(k, other, cells) * width
+            steepest = 2 * lam * (places[other, 1:] - places[k, :-1])
+            curved = 0.125 * width**2 * (w * model.cost_curvature(k, other, cells) + steepest * bent)
             difference = level[k] - level[other]
-            out[k] = np.maximum(out[k], difference[1:] + fall)
-            out[other] = np.maximum(out[other], fall - difference[:-1])
+            for side, one_sided, sign in ((k, difference[1:], 1.0), (other, -difference[:-1], -1.0)):
+                ends = np.maximum(sign * difference[1:], sign * difference[:-1])
+                bump = 0.5 * lam * np.diff(places[side]) * rise
+                out[side] = np.maximum(out[side], np.minimum(one_sided + fall, ends + curved + bump))
     return out
 
 
@@ -259,7 +296,7 @@ def _crossings(model: LineModel, dual: Dual, sides: list[Side], base: Array) -> 
 
     def best(y: Array) -> Indices:
         mean = model.mean(y)
-        least = np.stack([side.least(mean, dual.price_distortion) for side in sides])
+        least = np.stack([side.least(mean, dual.price_distortion)[0] for side in sides])
         level = dual.error_weight * model.side_costs @ model.posterior(y) + least
         return np.asarray(level.argmin(axis=0))
 

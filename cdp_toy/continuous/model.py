@@ -213,13 +213,48 @@ class LineModel:
         """
         if self.rising_class is not None:
             return np.zeros(len(cells) - 1)
-        eta = (self.side_costs[first] - self.side_costs[second]) @ self.class_shares
-        differences = eta[:, None] - eta
-        scores = -(cells - self.law.means[:, None]) / self.law.total_stds[:, None] ** 2
-        between = scores[:, None] - scores
-        pairs = 0.5 * np.maximum((-differences[:, :, None] * between).max(axis=(0, 1)), 0.0)
-        ranges = 0.25 * differences.max() * between.max(axis=(0, 1))
-        return np.asarray(np.minimum(np.maximum(pairs[:-1], pairs[1:]), np.maximum(ranges[:-1], ranges[1:])))
+        eta = self._cost_differences(first, second)
+        scores = self._scores(cells)
+        products = -(eta[:, None] - eta)[:, :, None] * (scores[:, None] - scores)
+        pairs = 0.5 * np.maximum(products.max(axis=(0, 1)), 0.0)
+        return np.minimum(_in_cells(pairs), _in_cells(0.25 * float(np.ptp(eta)) * np.ptp(scores, axis=0)))
+
+    def cost_curvature(self, first: int, second: int, cells: Array) -> Array:
+        """Bound on |(e_first - e_second)''| in cells of y, shape (n,) [1/squared units of x].
+
+        The mean of any a_i(y) under the shares has the slope cov(a, s) + mean of a', s the slopes of log densities as
+        in `falling_bound`. Twice that for constant eta: its second derivative is the mean of (eta - mean)(s - mean)^2
+        plus cov(eta, s'), s_i' = -1/t_i^2. A variance is at most 1/4 of the squared range, and ranges of linear
+        functions are convex, hence largest at an end of the cell.
+        """
+        spread = float(np.ptp(self._cost_differences(first, second)))
+        return 0.25 * spread * (_in_cells(np.ptp(self._scores(cells), axis=0)) ** 2 + self._range_of_curvatures)
+
+    def mean_curvature(self, cells: Array) -> Array:
+        """Bound on |mu''| in cells of y, shape (n,) [1/units of x].
+
+        mu is the mean of the lines x_i(y) of slopes g_i under the shares, so that, as in `cost_curvature`, mu'' is the
+        mean of (x - mean)(s - mean)^2 plus cov(x, s') + 2 cov(g, s).
+        """
+        gain = (self.law.stds / self.law.total_stds) ** 2
+        lines = self.law.means[:, None] + gain[:, None] * (cells - self.law.means[:, None])
+        spread, score = _in_cells(np.ptp(lines, axis=0)), _in_cells(np.ptp(self._scores(cells), axis=0))
+        return 0.25 * spread * (score**2 + self._range_of_curvatures) + 0.5 * float(np.ptp(gain)) * score
+
+    def _cost_differences(self, first: int, second: int) -> Array:
+        return np.asarray((self.side_costs[first] - self.side_costs[second]) @ self.class_shares)
+
+    def _scores(self, y: Array) -> Array:
+        return np.asarray(-(y - self.law.means[:, None]) / self.law.total_stds[:, None] ** 2)
+
+    @property
+    def _range_of_curvatures(self) -> float:
+        return float(np.ptp(self.law.total_stds**-2.0))
+
+
+def _in_cells(values: Array) -> Array:
+    """Larger of the values at the two edges of each cell."""
+    return np.maximum(values[:-1], values[1:])
 
 
 def line_model(problem: CDPProblem) -> LineModel:

@@ -16,6 +16,7 @@ import numpy as np
 from cdp_toy.closed_forms.error_curve import ErrorCurve
 from cdp_toy.closed_forms.observed_mixture import increasing_root
 from cdp_toy.continuous.conditions import monotone_threshold
+from cdp_toy.continuous.duals import side_by_side
 from cdp_toy.continuous.grids import output_edges
 from cdp_toy.continuous.lower import Dual
 from cdp_toy.continuous.model import LineModel, line_model
@@ -35,8 +36,6 @@ SLACK_SHARE = 1e-3
 GOOD = 1e-11
 #: without a perception level mass gathers at the threshold: the cells next to it are so narrow [standard deviations]
 ATOM = 1e-7
-#: the potential is continued to the threshold up to this share of the last half of a cell
-NEAR_END = 1e-6
 #: weight of the error in the dual of D_flat, in units of Var X: what the bound loses falls like 1/weight
 FLAT_WEIGHT = 1e8
 
@@ -111,25 +110,10 @@ class MonotoneMap:
     converged: bool
     diverged: bool
 
-    def dual(self) -> Dual:
-        """What a lower bound needs, side by side; the potential goes on in a line to the threshold, where it jumps."""
-        k, threshold = self.threshold_index + 1, float(self.edges[self.threshold_index])
-        sides = [(self.nodes[:k], self.potential[:k]), (self.nodes[k:][::-1], self.potential[k:][::-1])]
-        parts = [_continued(x, v, threshold) for x, v in sides]
-        nodes, potential = zip(parts[0], (part[::-1] for part in parts[1]), strict=True)
+    def dual(self, model: LineModel) -> Dual:
+        """What a lower bound needs."""
+        nodes, potential = side_by_side(model, self.nodes, self.potential)
         return Dual(self.error_weight, self.price_distortion, self.price_perception, nodes, potential)
-
-
-def _continued(nodes: Array, potential: Array, end: float) -> tuple[Array, Array]:
-    """Nodes that run towards an end, with one more next to it, where the potential is continued in a line."""
-    last = nodes[-1] + (1 - NEAR_END) * (end - nodes[-1])
-    if len(nodes) < 2 or not min(nodes[-1], end) < last < max(nodes[-1], end):
-        return nodes, potential
-    slope = (potential[-1] - potential[-2]) / (nodes[-1] - nodes[-2])
-    value = potential[-1] + slope * (last - nodes[-1])
-    if potential[-1] > 0:  # what must not be negative stays positive
-        value = max(value, 0.5 * potential[-1])
-    return np.append(nodes, last), np.append(potential, value)
 
 
 def monotone_problem(problem: CDPProblem, n: int = 3201) -> MonotoneProblem:
@@ -330,7 +314,9 @@ def _reproducing(posed: MonotoneProblem, error: bool) -> MonotoneMap:
         steps = variance * (np.diff(grid.second) - 2 * model.mean(places) / std * np.diff(grid.mean))
     potential = np.concatenate([[0.0], np.cumsum(steps)])
     potential = potential - potential.min()
-    return _map(posed, places, float(error), 0.0 if error else 1.0, math.inf, potential)
+    out = _map(posed, places, float(error), 0.0 if error else 1.0, math.inf, potential)
+    # the exact places, of which these are roundings, give the source law
+    return replace(out, value=out.value._replace(perception=0.0))
 
 
 def _preference(posed: MonotoneProblem, place: float) -> float:

@@ -1,4 +1,4 @@
-"""Duals of continuous bounds from the potential of a grid: for problems whose optimal maps are not monotone."""
+"""Duals of continuous bounds from potentials on output cells, such as those of a grid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from cdp_toy.errors import InputError
 from cdp_toy.perceptions.base import root_in_log
 from cdp_toy.validation import Array
 
-__all__ = ["dual_from_potential"]
+__all__ = ["dual_from_potential", "side_by_side"]
+
+#: at a class boundary the potential is continued up to this share of the last half of a cell
+NEAR_END = 1e-6
 
 
 def dual_from_potential(
@@ -34,7 +37,8 @@ def dual_from_potential(
     error_weight, price_distortion : float
         As in `Dual`.
     edges : array of shape (n + 1,)
-        Edges of the output cells, from -inf to inf, every class boundary among them; `grid.x_edges` [units of x].
+        Edges of the output cells, such as those of a grid: from -inf to inf, every class boundary
+        among them [units of x].
     potential : array of shape (n,)
         Such as that of a `Solution` or a `Bracket`.
     max_perception : float
@@ -64,15 +68,36 @@ def dual_from_potential(
     elif kap > 0:
         shift = _shift(model, p, excess, kap)
     values = np.zeros(len(p)) if kap == 0 else excess + shift
-    side = np.searchsorted(model.boundaries, cells.mean)
-    sides = range(len(model.boundaries) + 1)
-    return Dual(
-        error_weight,
-        price_distortion,
-        kap,
-        tuple(cells.mean[side == k] for k in sides),
-        tuple(values[side == k] for k in sides),
-    )
+    nodes, values = side_by_side(model, cells.mean, values)
+    return Dual(error_weight, price_distortion, kap, nodes, values)
+
+
+def side_by_side(model: LineModel, nodes: Array, values: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Nodes and values of each side of the classifier, with lines from the last two nodes on to its class boundaries.
+
+    Where many y are restored to the boundary itself, a potential that stayed constant from the last node on would lose
+    of first order in the widths of the cells.
+    """
+    side = np.searchsorted(model.boundaries, nodes)
+    ends = np.concatenate([[-np.inf], model.boundaries, [np.inf]])
+    parts = []
+    for k in range(len(ends) - 1):
+        x, v = _continued(nodes[side == k], values[side == k], float(ends[k + 1]))
+        x, v = _continued(x[::-1], v[::-1], float(ends[k]))
+        parts.append((x[::-1], v[::-1]))
+    return tuple(x for x, _ in parts), tuple(v for _, v in parts)
+
+
+def _continued(nodes: Array, values: Array, end: float) -> tuple[Array, Array]:
+    """Nodes that run towards an end, with one more next to it."""
+    last = nodes[-1] + (1 - NEAR_END) * (end - nodes[-1]) if len(nodes) > 1 and np.isfinite(end) else nodes[-1]
+    if not min(nodes[-1], end) < last < max(nodes[-1], end):
+        return nodes, values
+    slope = (values[-1] - values[-2]) / (nodes[-1] - nodes[-2])
+    value = values[-1] + slope * (last - nodes[-1])
+    if values[-1] >= 0:  # what must not be negative is not made so
+        value = max(value, 0.5 * values[-1])
+    return np.append(nodes, last), np.append(values, value)
 
 
 def _shift(model: LineModel, p: Array, excess: Array, kap: float) -> float:
