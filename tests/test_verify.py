@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from scipy.optimize import minimize_scalar
 
 from cdp_toy import closed_forms, presets, verify
 from cdp_toy.verify.divergences import divergence
-from cdp_toy.verify.dual import conjugate
+from cdp_toy.verify.dual import conjugate, last_term
 from cdp_toy.verify.laws import decision
 from cdp_toy.verify.model import read_problem
 
@@ -324,6 +325,39 @@ def test_the_conjugate_by_brute_force() -> None:
         assert max(float(ball.rad()) for ball in balls) < 1e-25 * (1 + lam)
 
 
+def test_the_conjugate_with_few_bits() -> None:
+    """Where comparisons of balls stay undecided the search may go astray, and says so in its radii."""
+    rng = random.Random(7)
+    line = Line(toy("0"))
+    widest = 0.0
+    for case in range(60):
+        count = rng.choice([3, 10, 40])
+        x = -0.125 - np.cumsum([rng.choice([1, 2, 8, 64]) / 1024 for _ in range(count)])[::-1]
+        v = np.array([rng.randint(0, 40) / 1024 for _ in x]) * rng.choice([0.0, 0.125, 1.0])
+        lam = rng.choice([0.25, 1.0])
+        m = np.sort([rng.randint(-4096, 1024) / 1024 for _ in range(60)])
+        with ctx.workprec(rng.choice([12, 16, 24])):
+            balls = conjugate([*map(arb, x), arb(0)], [*v, v[-1]], arb(lam), [arb(value) for value in m])
+        for ball, truth in zip(balls, line.least(0, x, v, lam, m), strict=True):
+            assert ball.lower() <= truth + 1e-13 and truth - 1e-13 <= ball.upper(), case
+            widest = max(widest, float(ball.rad()))
+    assert 1e-3 < widest < 1
+
+
+@pytest.mark.parametrize("name", PERCEPTIONS)
+def test_any_shift_of_the_potential_is_valid_or_void(name: str) -> None:
+    """The shift c is found in floats; whatever their search does, the last term is at most the best one."""
+    formulas, rng = divergence(name), random.Random(11)
+    weights, vs = [arb(k) / 10 for k in (1, 2, 3, 4)], [0.0, 0.3, 0.7, 2.0]
+    best = last_term(formulas, weights, vs, 0.5, Fraction(1, 10))
+    assert best > -1
+    for _ in range(40):
+        mean, unit = rng.choice([0.0, 0.5, 2.0]), formulas.unit + rng.uniform(-4, 4)
+        strange = formulas._replace(ratio=lambda a, mean=mean: mean + rng.random(), unit=unit)
+        found = last_term(strange, weights, vs, 0.5, Fraction(1, 10))
+        assert found <= best + 1e-9
+
+
 def test_the_floor_and_the_decision_points() -> None:
     for problem in (toy(), MIXTURE, toy(noise_std="1/3", means=[["-2"], ["0.7"]])):
         line = Line(problem)
@@ -407,6 +441,20 @@ def test_one_end_may_be_left_open(made: dict[str, Json]) -> None:
     open_above = proof | {"claim": proof["claim"] | {"upper": None}, "channel": None}
     assert judged(open_above).verdict == "VERIFIED"
     assert "without a channel" in judged(proof | {"channel": None}).reason
+
+
+def test_the_certificate_of_the_documentation_is_proven() -> None:
+    page = (ROOT / "docs" / "certificates.md").read_text("utf-8")
+    (text,) = re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)
+    assert verify.verify_text(text).verdict == "VERIFIED"
+    assert verify.verify_text(text.replace("0.204117333467", "0.204117333468")).verdict == "REFUTED"
+    assert all(f"`{name}`" in page for name in (*verify.CLAIMS, *json.loads(text)["problem"], *made_keys(toy())))
+
+
+def made_keys(problem: Json) -> list[str]:
+    """Keys of the evidence that a page on the format has to name."""
+    proof = certificate(problem, "error_rate", 1.0, 0.3, INF, n=10, n_y=20)
+    return [*proof["dual"], *proof["channel"], "edges", "map", "claim", "channel", "dual"]
 
 
 # -- corruptions ------------------------------------------------------------------------------------------------------

@@ -138,8 +138,9 @@ def lagrangian(model: Model, dual: object, distortion: Level, perception: Level)
     edges = [observed.at(y) for y in points]
     r, mu = zip(*(observed.posterior(y, edge) for y, edge in zip(points, edges, strict=True)), strict=True)
     lower = conjugate([*map(arb, nodes[0]), t], potential[0] + potential[0][-1:], price, mu[: crossing + 2])
-    xs, ms = [-arb(x) for x in reversed(nodes[1])], [-m for m in reversed(mu[crossing:])]  # the upper side mirrored
-    upper = conjugate([*xs, -t], potential[1][::-1] + potential[1][:1], price, ms)[::-1]
+    # the upper side is the mirrored lower one
+    flipped, ms = [-arb(x) for x in reversed(nodes[1])], [-m for m in reversed(mu[crossing:])]
+    upper = conjugate([*flipped, -t], potential[1][::-1] + potential[1][:1], price, ms)[::-1]
     left, right = (error_weight * (2 * r[crossing + k] - 1) + lower[crossing + k] - upper[k] for k in (0, 1))  # A - B
     for k in range(len(ys) - 1):
         mass, rising, moment, _ = observed.cell(edges[k], edges[k + 1])
