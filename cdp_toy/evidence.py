@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from cdp_toy.certificate_files import Ball, Quantity, channel_part, derived, dual_part
-from cdp_toy.continuous.lower import LowerBound, lower_bound, refined_cells
+from cdp_toy.continuous.lower import Dual, LowerBound, lower_bound, refined_cells
 from cdp_toy.continuous.upper import ROUNDING
 from cdp_toy.solvers.monotone import MonotoneMap, MonotoneProblem
 from cdp_toy.validation import Array
@@ -46,9 +46,14 @@ class Evidence:
         return math.isfinite(self.upper)
 
     @cached_property
+    def dual(self) -> Dual:
+        """Prices and potential of the map."""
+        return self.found.dual(self.posed.model)
+
+    @cached_property
     def cells(self) -> Array:
         """Edges of the cells of y that the lower end is integrated over."""
-        return refined_cells(self.posed.model, self.found.dual(), OBSERVED * (len(self.found.edges) + 1))
+        return refined_cells(self.posed.model, self.dual, OBSERVED * (len(self.found.edges) + 1))
 
     @cached_property
     def bound(self) -> LowerBound:
@@ -56,7 +61,7 @@ class Evidence:
         distances = self.quantity in ("min_distortion", "flat_distortion")
         return lower_bound(
             self.posed.model,
-            self.found.dual(),
+            self.dual,
             self.cells,
             0.0 if distances else self.max_distortion,
             self.max_perception,
@@ -82,6 +87,6 @@ class Evidence:
         channel = None
         if self.quantity != "infeasible" and self.feasible:
             channel = channel_part(self.found, self.max_perception == 0, decides)
-        dual = dual_part(self.posed.problem, self.found.dual(), self.cells, self.bound) if with_dual else None
+        dual = dual_part(self.posed.problem, self.dual, self.cells, self.bound) if with_dual else None
         limit = self.max_distortion if self.quantity in ("error_rate", "infeasible") else None
         return derived(problem, self.quantity, limit, self.max_perception, channel, dual)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from cdp_toy.boundary import min_distortion
-from cdp_toy.continuous.from_grid import dual_from_potential
+from cdp_toy.continuous.duals import dual_from_potential
 from cdp_toy.continuous.lower import Dual, LowerBound, lower_bound, refined_cells
 from cdp_toy.continuous.model import LineModel, line_model
 from cdp_toy.enclosure import CONTINUOUS, Enclosure, status_of
