@@ -245,17 +245,20 @@ def _enclose_monotone(
     )
     if max_perception < 0:
         return point
-    ladder = _ladder(max_cells)
+    ladder, within_reach = _ladder(max_cells), False
     for n in ladder:
         posed = monotone_problem(problem, n)
-        found = least_error(posed, max_distortion, max_perception)
-        evidence = Evidence(posed, "error_rate", found, max_distortion, max_perception)
-        if not evidence.feasible:
-            least = least_distortion(posed, max_perception)
-            below = Evidence(posed, "infeasible", least, max_distortion, max_perception)
+        found = least_distortion(posed, max_perception)
+        if not within_reach:
+            below = Evidence(posed, "infeasible", found, max_distortion, max_perception)
             if below.bound.value > 0:
                 return _infeasible(point, below, stated)
-            evidence = dataclasses.replace(evidence, found=least)
+            within_reach = found.value.distortion <= max_distortion
+        evidence = Evidence(posed, "error_rate", found, max_distortion, max_perception)
+        if within_reach:
+            found = least_error(posed, max_distortion, max_perception)
+            better = dataclasses.replace(evidence, found=found)
+            evidence = better if better.feasible else evidence
         last = n == ladder[-1]
         point = _point(point, evidence, tol, stated, last)
         if point.status is Status.OPTIMAL and (point.certificate is not None or not rigorous):
