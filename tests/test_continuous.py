@@ -37,7 +37,7 @@ from cdp_toy.solvers.monotone import (
 INF = math.inf
 toy = cdp.presets.paper_toy()
 hard = cdp.presets.paper_toy(threshold=0.0)
-three = replace(cdp.presets.three_classes(), classifier=cdp.ThresholdClassifier((-0.8, 1.0)))
+three = replace(cdp.presets.three_classes(), classifier=cdp.ThresholdClassifier((-1.8, 0.4)))
 noise = cdp.AdditiveGaussian(1.0)
 SMOOTH = ("kl", "reverse_kl", "hellinger_squared", "chi2", "reverse_chi2", "js", "renyi:2", "renyi:0.5")
 

@@ -45,7 +45,7 @@ def output_edges(model: LineModel, n: int) -> Array:
     >>> from cdp_toy import presets
     >>> from cdp_toy.continuous.model import line_model
     >>> output_edges(line_model(presets.paper_toy(threshold=0.0)), 5).round(1).tolist()
-    [-10.0, 0.0, 5.2, 10.0]
+    [-10.0, -1.6, 0.0, 10.0]
     """
     boundaries = model.boundaries
     if isinstance(n, bool) or int(n) != n or n < 2 * (len(boundaries) + 1):
@@ -59,7 +59,7 @@ def output_edges(model: LineModel, n: int) -> Array:
         )
     low, high = model.source.bounds(0.0, REACH)
     margin = (high - low) / n  # a boundary far out is an edge all the same
-    low, high = min(low, boundaries.min(initial=low) - margin), max(high, boundaries.max(initial=high) + margin)
+    low, high = min([low, *(boundaries - margin)]), max([high, *(boundaries + margin)])
     edges = graded(
         np.array([low, *boundaries, high]), n - 2, lambda x: _density(model, x, 0.0), model.law.stds.min(), CROWD
     )

@@ -22,6 +22,7 @@ __all__ = ["LineModel", "ObservedCells", "OutputCells", "line_model"]
 KIND = "bounds of the continuous problem need"
 #: quantiles are iterated at most this often; Newton's method needs a handful of rounds, bisection the rest
 ROUNDS = 200
+EPS = float(np.finfo(np.float64).eps)
 
 
 class OutputCells(NamedTuple):
@@ -189,7 +190,8 @@ class LineModel:
             outside = ~((moved >= low[active]) & (moved <= high[active]))
             moved = np.where(outside, 0.5 * (low[active] + high[active]), moved)
             t[active] = moved
-            active = active[np.abs(moved - here) > 4e-16 * (np.abs(moved) + self.law.total_stds.min())]
+            still = np.abs(moved - here) > 2 * EPS * (np.abs(moved) + self.law.total_stds.min())
+            active = active[still & (np.abs(value - goal) > 2 * EPS * np.maximum(np.abs(goal), 1.0))]
         return np.asarray(sign * t)
 
     def falling_bound(self, first: int, second: int, cells: Array) -> Array:
@@ -276,7 +278,7 @@ def line_model(problem: CDPProblem) -> LineModel:
     >>> from cdp_toy import presets
     >>> model = line_model(presets.paper_toy())
     >>> model.rising_class, round(float(model.quantile(np.array([0.7]), np.array([0.3]))[0]), 6)
-    (1, 0.375803)
+    (1, 0.461421)
     """
     check_line(problem, KIND)
     regions = known_regions(problem, KIND)

@@ -202,7 +202,7 @@ def least_distortion(
     --------
     >>> from cdp_toy import presets
     >>> print(f"{least_distortion(monotone_problem(presets.paper_toy(), 801), 0.0).value.distortion:.4f}")
-    0.7114
+    0.7113
     """
     level = _checked_perception(max_perception)
     if level == 0:
@@ -368,8 +368,7 @@ def _clipped(posed: MonotoneProblem, max_distortion: float, error: bool, place: 
     k = grid.at
 
     def mapped(middle: float) -> Array:
-        out = np.concatenate([np.minimum(natural[:k], middle), [middle], np.maximum(natural[k + 1 :], middle)])
-        return out
+        return np.concatenate([np.minimum(natural[:k], middle), [middle], np.maximum(natural[k + 1 :], middle)])
 
     within = float(increasing_root(lambda y: model.mean(y) - (threshold - model.centre), *np.array([[low], [high]]))[0])
     lam, weight = 1.0, 0.0

@@ -23,6 +23,7 @@ import numpy as np
 from scipy.linalg.lapack import dpttrs
 
 from cdp_toy.continuous.model import LineModel, OutputCells
+from cdp_toy.solvers.threads import one_blas_thread
 from cdp_toy.validation import Array
 
 __all__ = ["Answer", "MapGrid", "Task", "iterate"]
@@ -317,6 +318,11 @@ def _start(grid: MapGrid, task: Task, q: Array, at: _Local) -> _State:
 
 def iterate(grid: MapGrid, task: Task, q: Array) -> Answer:
     """Run the method from masses q > 0, shape (n,)."""
+    with one_blas_thread():
+        return _iterate(grid, task, q)
+
+
+def _iterate(grid: MapGrid, task: Task, q: Array) -> Answer:
     at = _local(grid, task, q, None)
     state = _start(grid, task, q, at)
     missed, best, since, count, dear = math.inf, math.inf, 0, 0, False
