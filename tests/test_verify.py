@@ -748,8 +748,30 @@ def test_claims_of_other_points_are_not_proven(made: dict[str, Json]) -> None:
         ({"dual": {"price_distortion": "-0x1.0p+0"}}, "price_distortion is negative"),
         ({"dual": {"price_distortion": "inf"}}, "must be finite"),
         (
-            {"dual": {"nodes": [["-0x1.0p+0", "-0x1.0p+0"], ["0x1.0p+0"]], "potential": [["1", "1"], ["1"]]}},
-            "no hex float",
+            {"dual": {"nodes": [["-0x1.0p+0"] * 2, ["0x1.0p+0"]], "potential": [["0x1.0p+0"] * 2, ["0x1.0p+0"]]}},
+            "nodes do",
+        ),
+        (
+            {"dual": {"nodes": [["0x1.0p+0"], ["0x1.8p+0"]], "potential": [["0x1.0p+0"]] * 2}},
+            "lower side does not lie below",
+        ),
+        (
+            {"dual": {"nodes": [["-0x1.0p+0"], ["0x1.0p-2"]], "potential": [["0x1.0p+0"]] * 2}},
+            "upper side does not lie above",
+        ),
+        (
+            {"dual": {"nodes": [["-0x1.0p+0"], ["0x1.0p+0"]], "potential": [["0x1.0p+0"], ["-0x1.0p-9"]]}},
+            "potential is neg",
+        ),
+        ({"dual": {"cells": ["-0x1.0p+0", "0x1.0p+0", "0x0.0p+0"], "crossing": 0}}, "edges of the y-cells"),
+        ({"channel": {"edges": ["0x1.0p+0"], "threshold_index": 0, "map": ["0x1.0p+0", "0x0.0p+0"]}}, "map decreases"),
+        (
+            {"channel": {"edges": ["0x1.0p+0"], "threshold_index": 0, "map": ["decision", "0x0.0p+0"]}},
+            "map decreases at the",
+        ),
+        (
+            {"channel": {"edges": ["-0x1.0p+0"], "threshold_index": 1, "map": ["0x1.0p+0", "decision"]}},
+            "map decreases at the",
         ),
         (
             {"channel": {"edges": ["0x1.0p+0", "0x1.0p+0"], "threshold_index": 0, "map": ["0x0.0p+0"] * 3}},
@@ -763,7 +785,7 @@ def test_claims_of_other_points_are_not_proven(made: dict[str, Json]) -> None:
 )
 def test_ill_posed_files_are_refuted(change: Json, message: str, made: dict[str, Json]) -> None:
     report = judged(merged(made["bayes threshold"], change))
-    assert report.verdict == ("CANNOT DECIDE" if message == "no hex float" else "REFUTED")
+    assert report.verdict == "REFUTED"
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(report.reason)
 
