@@ -13,7 +13,8 @@ import numpy as np
 
 from cdp_toy.classifiers import BayesClassifier, ThresholdClassifier
 from cdp_toy.continuous.conditions import monotone_threshold
-from cdp_toy.continuous.lower import Dual, LowerBound
+from cdp_toy.continuous.lower import Dual, crossing_cell
+from cdp_toy.continuous.model import LineModel
 from cdp_toy.degradations import AdditiveGaussian
 from cdp_toy.errors import InputError
 from cdp_toy.perceptions import perception_from
@@ -88,13 +89,10 @@ def channel_part(found: MonotoneMap, exactly_p: bool, decides: bool) -> dict[str
     return {"edges": edges, "threshold_index": at, "map": places}
 
 
-def dual_part(problem: CDPProblem, dual: Dual, cells: Array, bound: LowerBound) -> dict[str, Any]:
+def dual_part(model: LineModel, dual: Dual, cells: Array) -> dict[str, Any]:
     """Prices and potential, and the cells of y with the one where the side changes."""
-    perception = perception_from(problem.perception)
+    perception = model.perception
     unit = abs(perception.order - 1) if isinstance(perception, Renyi) else 1.0  # of the sum in the file
-    first_above = int(np.searchsorted(bound.sides, 1))  # sides are 0 up to there
-    around = [k for k in (first_above - 1, first_above) if 0 <= k < len(bound.sides)]
-    crossing = min(around, key=lambda k: float(cells[k + 1] - cells[k]))
     kap = dual.price_perception
     # a constant changes nothing, as rows of a channel sum to one; the file has none that is negative
     shift = min(0.0, *(float(v.min()) for v in dual.potential))
@@ -105,7 +103,7 @@ def dual_part(problem: CDPProblem, dual: Dual, cells: Array, bound: LowerBound) 
         "nodes": [hexes(x) for x in dual.nodes],
         "potential": [hexes(v - shift) for v in dual.potential],
         "cells": hexes(cells),
-        "crossing": crossing,
+        "crossing": crossing_cell(model, dual, cells),
     }
 
 

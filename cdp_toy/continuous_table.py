@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +17,7 @@ from cdp_toy.presets import paper_toy
 from cdp_toy.published import load
 from cdp_toy.solving import solve
 
-__all__ = ["HEADER", "Place", "enclosed", "places"]
+__all__ = ["HEADER", "Place", "enclosed", "kept_rows", "places"]
 
 #: levels of the dozen points of the exact surfaces: above D_min(P) by these distances, at these P
 MARGINS, LEVELS = (5e-4, 5e-3), (0.0005, 0.002, 0.01)
@@ -79,6 +82,18 @@ def enclosed(
         linear = float(families[place.threshold].best_error_rate(place.max_distortion, place.max_perception))
         levels = [place.max_distortion, place.max_perception]
         rows.append([names[place.threshold], place.name, *levels, place.published, linear, grid, *ends])
+    return rows
+
+
+def kept_rows(path: Path, settings: dict[str, object], compute: Callable[[], list[list[object]]]) -> list[list[object]]:
+    """Rows that an earlier run left under the same settings, computed and left there else."""
+    text = json.dumps(settings)
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["settings"] == text and all(len(row) == len(HEADER) for row in kept["rows"]):
+            return [list(row) for row in kept["rows"]]
+    rows = compute()
+    path.write_text(json.dumps({"settings": text, "rows": rows}), "utf-8")
     return rows
 
 

@@ -171,7 +171,7 @@ def enclose_flat_distortion(
     >>> import cdp_toy as cdp
     >>> flat = cdp.enclose_flat_distortion(cdp.presets.paper_toy(), 0.01, tol=1e-6)
     >>> print(f"{flat.lower:.6f} {flat.upper:.6f}")
-    0.667229 0.667230
+    0.667232 0.667233
     """
     _, level = _checked(problem, math.inf, max_perception, tol)
     return _enclose_distortion(problem, "flat_distortion", flat_map, level, tol, rigorous, max_cells)

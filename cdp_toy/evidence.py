@@ -87,6 +87,6 @@ class Evidence:
         channel = None
         if self.quantity != "infeasible" and self.feasible:
             channel = channel_part(self.found, self.max_perception == 0, decides)
-        dual = dual_part(self.posed.problem, self.dual, self.cells, self.bound) if with_dual else None
+        dual = dual_part(self.posed.model, self.dual, self.cells) if with_dual else None
         limit = self.max_distortion if self.quantity in ("error_rate", "infeasible") else None
         return derived(problem, self.quantity, limit, self.max_perception, channel, dual)

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from cdp_toy import __version__, presets, theorems
 from cdp_toy.boundary import min_distortion
-from cdp_toy.continuous_table import HEADER, enclosed
+from cdp_toy.continuous_table import HEADER, enclosed, kept_rows
 from cdp_toy.distortions import distortion_from
 from cdp_toy.errors import InputError, unknown_name
 from cdp_toy.linear import LinearDenoiserFamily
@@ -122,7 +122,8 @@ def reproduce(
     out.mkdir(parents=True, exist_ok=True)
     written = _paper_figures(out, studies[0], say) if paper else _portrait(out, studies[0])
     if fresh:
-        (out / "rows.jsonl").unlink(missing_ok=True)
+        for name in ("rows.jsonl", "enclosures.json"):
+            (out / name).unlink(missing_ok=True)
     journal = Journal(out / "rows.jsonl", settings)
     try:
         _scan(studies, journal, levels, points, workers, say)
@@ -145,14 +146,19 @@ def _enclosures(
         certificates.mkdir(exist_ok=True)
     by_threshold = dict(zip(THRESHOLDS.values(), studies, strict=True))
     families = {t: s.families["linear_family"] for t, s in by_threshold.items()}
-    with _single_threaded_children(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        rows = enclosed(
-            {t: dataclasses.replace(s.grid, grid=None) for t, s in by_threshold.items()},
-            cast(dict[float | None, LinearDenoiserFamily], families),
-            {t: s.name for t, s in by_threshold.items()},
-            pool,
-            certificates,
-        )
+
+    def compute() -> list[list[object]]:
+        with _single_threaded_children(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            return enclosed(
+                {t: dataclasses.replace(s.grid, grid=None) for t, s in by_threshold.items()},
+                cast(dict[float | None, LinearDenoiserFamily], families),
+                {t: s.name for t, s in by_threshold.items()},
+                pool,
+                certificates,
+            )
+
+    settings = {"version": __version__, "shape": studies[0].grid.shape, "rigorous": rigorous}
+    rows = kept_rows(out / "enclosures.json", settings, compute)
     scope = "ball arithmetic" if rigorous else "double precision with a rounding allowance"
     say(
         "\n"

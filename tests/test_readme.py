@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+import cdp_toy as cdp
+from cdp_toy.verify import verify_file
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_ten_lines_run_and_print_bounds() -> None:
-    code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0]
+    code = BLOCKS[0]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
@@ -22,10 +26,21 @@ def test_the_ten_lines_run_and_print_bounds() -> None:
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
 
 
+def test_the_enclosure_has_the_digits_that_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = next(block for block in BLOCKS if "rigorous=True" in block)
+    shown = re.findall(r"0\.\d{10,}", code)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"cdp": cdp, "toy": cdp.presets.paper_toy()}
+    exec(compile(code, "README.md", "exec"), names)
+    point = names["point"]
+    assert [repr(end)[:13] for end in (point.lower_bound, point.upper_bound)] == [text[:13] for text in shown]
+    assert verify_file(tmp_path / "point.json").verdict == "VERIFIED"
+
+
 def test_the_path_from_samples_to_a_plotted_point_is_short_and_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[1]
+    code = next(block for block in BLOCKS if "histogram_source" in block)
     assert len([line for line in code.splitlines() if line.strip()]) < 12
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
