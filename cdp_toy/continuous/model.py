@@ -116,7 +116,9 @@ class LineModel:
             offset = np.divide(first, mass, out=np.zeros_like(mass), where=mass > 0)
             about = about + offset
         variance = np.divide(second, mass, out=np.zeros_like(mass), where=mass > 0) - offset**2
-        return OutputCells(mass, about, np.maximum(variance, 0.0))
+        # of a narrow cell the quotients above have few digits; no law on it has more variance than this
+        largest = 0.25 * np.diff(inside) ** 2
+        return OutputCells(mass, np.clip(about, inside[:-1], inside[1:]), np.clip(variance, 0.0, largest))
 
     def side_masses(self) -> Array:
         """P(X on each side), shape (S,)."""
