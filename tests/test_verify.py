@@ -26,7 +26,8 @@ from scipy.optimize import minimize_scalar
 from cdp_toy import closed_forms, presets, verify
 from cdp_toy.verify.divergences import divergence
 from cdp_toy.verify.dual import conjugate, last_term
-from cdp_toy.verify.laws import decision
+from cdp_toy.verify.exact import compare
+from cdp_toy.verify.laws import Law, decision
 from cdp_toy.verify.model import read_problem
 
 ROOT = Path(__file__).parents[1]
@@ -431,6 +432,80 @@ def test_without_a_dual_the_floor_is_the_lower_end(made: dict[str, Json]) -> Non
     assert judged(least).verdict == "VERIFIED"
     least["claim"]["lower"] = "1e-30"
     assert judged(least).verdict == "REFUTED"
+
+
+def test_the_flat_distortion_asks_for_the_decision_itself(made: dict[str, Json]) -> None:
+    """The nearest double errs by about 1e-34 more than the Bayes error, which is too much; so does a quantile map."""
+    proof = copy.deepcopy(made["D_flat"])
+    channel, at = proof["channel"], proof["channel"]["threshold_index"]
+    channel["map"][at] = Line(proof["problem"]).decision.hex()
+    report = judged(proof)
+    assert report.verdict == "REFUTED" and "exceeds the Bayes error" in report.reason
+    quantile = {"quantile": channel["edges"], "threshold_index": at}
+    wide = proof | {"channel": quantile, "claim": proof["claim"] | {"upper": "2"}}
+    assert "exceeds the Bayes error" in judged(wide).reason
+
+
+def test_more_bits_decide_what_is_close(made: dict[str, Json]) -> None:
+    """An end in the middle of the ball of 128 bits is decided by 256; equality of a ball with its middle never is."""
+    proof = copy.deepcopy(made["threshold 0"])
+    for key in ("lower", "upper"):
+        mantissa, exponent = verify.enclosures(proof)[key].mid().man_exp()
+        proof["claim"][key] = str(Fraction(int(mantissa)) * Fraction(2) ** int(exponent))
+        report = judged(proof)
+        assert report.verdict in ("VERIFIED", "REFUTED") and float(report.enclosures[key].rad()) < 1e-60
+        proof["claim"][key] = made["threshold 0"]["claim"][key]
+    balanced = {"priors": ["1/2"] * 2, "means": [["-1", "-3"], ["1", "3"]], "weights": [["1/2", "1/2"]] * 2}
+    problem = toy("0", **balanced, stds=[["1", "1"]] * 2)
+    steps = {"edges": hexed([1.0]), "threshold_index": 0, "map": ["decision", (0.0).hex()]}
+    with pytest.raises(verify.NotProven, match="undecided") as refusal:
+        verify.upper_bound(problem, steps)
+    assert refusal.value.verdict == "CANNOT DECIDE" and refusal.value.more_bits
+    report = judged(made["both inf"] | {"problem": problem, "channel": steps})
+    assert report.verdict == "CANNOT DECIDE" and "decision point" in report.reason
+
+
+def test_comparisons_of_balls() -> None:
+    third, exact = arb(1) / 3, arb(1)
+    compare(exact, exact, "")
+    compare(third, exact, "", strict=True)
+    for a, b, strict, verdict in (
+        (exact, exact, True, "REFUTED"),
+        (exact, third, False, "REFUTED"),
+        (third, third, False, "CANNOT DECIDE"),
+        (third, third, True, "CANNOT DECIDE"),
+        (arb("nan"), exact, False, "CANNOT DECIDE"),
+        (exact, arb("nan"), True, "CANNOT DECIDE"),
+        (arb(0, INF), exact, False, "CANNOT DECIDE"),
+    ):
+        with pytest.raises(verify.NotProven, match="ends ") as refusal:
+            compare(a, b, "ends {} {}", strict=strict)
+        assert refusal.value.verdict == verdict
+
+
+def test_cells_are_additive() -> None:
+    """Whichever tails the edges keep: parts of a cell add up, and all cells have mass 1 and the moments of X."""
+    model = read_problem(MIXTURE)
+    with ctx.workprec(128):
+        for law in (Law(model, Fraction(0)), Law(model, model.noise)):
+            edges = [law.start, *(law.at(arb(y)) for y in (-20.0, -1.0, 0.2, 0.25, 0.3, 1.5, 4.0, 20.0)), law.end]
+            whole = law.cell(law.start, law.end)
+            assert whole[0].overlaps(arb(1)) and float(whole[3]) == pytest.approx(Line(MIXTURE).square, abs=1e-14)
+            for a in edges:
+                for b in edges:
+                    there, back = law.cell(a, b), law.cell(b, a)
+                    assert all((x + y).contains(0) for x, y in zip(there, back, strict=True))
+                    rest = law.cell(b, law.end)
+                    parts = zip(law.cell(law.start, a), there, rest, whole, strict=True)
+                    assert all((x + y + z - total).contains(0) for x, y, z, total in parts)
+
+
+def test_far_quantiles_are_enclosed_or_refused() -> None:
+    near = {"quantile": hexed([-12.0, 14.0]), "threshold_index": 1}
+    error, distortion, perception = verify.upper_bound(toy(), near)
+    assert perception == 0 and max(float(error.rad()), float(distortion.rad())) < 1e-25
+    with pytest.raises(verify.NotProven, match="quantile of the channel could not be enclosed"):
+        verify.upper_bound(toy(), near | {"quantile": hexed([-12.0, 60.0])})
 
 
 def test_one_end_may_be_left_open(made: dict[str, Json]) -> None:
