@@ -14,7 +14,7 @@ from typing import Any, Literal
 from cdp_toy.certificate_files import problem_part
 from cdp_toy.continuous.conditions import monotone_threshold
 from cdp_toy.continuous.upper import ROUNDING
-from cdp_toy.enclosure import CONTINUOUS, RIGOROUS, DistortionEnclosure, Enclosure, status_of
+from cdp_toy.enclosure import CONTINUOUS, RIGOROUS, DistortionEnclosure, Enclosure, nothing, status_of
 from cdp_toy.errors import InfeasibleError, InputError, unknown_name
 from cdp_toy.evidence import Evidence
 from cdp_toy.grid_enclosure import enclose_by_grids
@@ -225,24 +225,7 @@ def _enclose_monotone(
     problem: CDPProblem, max_distortion: float, max_perception: float, tol: float, rigorous: bool, max_cells: int
 ) -> Enclosure:
     stated = problem_part(problem) if rigorous else None
-    scope = RIGOROUS if rigorous else CONTINUOUS
-    point = Enclosure(
-        status=Status.INFEASIBLE,
-        scope=scope,
-        lower_bound=math.inf,
-        upper_bound=math.inf,
-        error_rate=math.nan,
-        distortion=math.nan,
-        perception=math.nan,
-        max_distortion=max_distortion,
-        max_perception=max_perception,
-        price_distortion=0.0,
-        price_perception=0.0,
-        problem=problem,
-        restoration=None,
-        n_cells=0,
-        note="no divergence is negative",
-    )
+    point = nothing(problem, max_distortion, max_perception, RIGOROUS if rigorous else CONTINUOUS)
     if max_perception < 0:
         return point
     ladder, within_reach = _ladder(max_cells), False

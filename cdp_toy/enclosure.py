@@ -21,7 +21,7 @@ from cdp_toy.validation import Array, finite_array
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["CONTINUOUS", "RIGOROUS", "DistortionEnclosure", "Enclosure"]
+__all__ = ["CONTINUOUS", "RIGOROUS", "DistortionEnclosure", "Enclosure", "nothing", "status_of"]
 
 #: scopes: bounds of the continuous problem in double precision with a rounding allowance, and in ball arithmetic
 CONTINUOUS, RIGOROUS = "continuous", "continuous, rigorous"
@@ -160,6 +160,27 @@ def sample_map(problem: CDPProblem, found: MonotoneMap, y: ArrayLike, rng: np.ra
     edges = np.concatenate([[-np.inf], found.edges, [np.inf]])
     cell = np.searchsorted(found.places, values.ravel(), side="left")
     return problem.source.sample_cells(edges[cell], edges[cell + 1], rng).reshape(values.shape)
+
+
+def nothing(problem: CDPProblem, max_distortion: float, max_perception: float, scope: str) -> Enclosure:
+    """The enclosure of levels that no channel meets because perception levels below 0 do not exist; to be replaced."""
+    return Enclosure(
+        status=Status.INFEASIBLE,
+        scope=scope,
+        lower_bound=math.inf,
+        upper_bound=math.inf,
+        error_rate=math.nan,
+        distortion=math.nan,
+        perception=math.nan,
+        max_distortion=max_distortion,
+        max_perception=max_perception,
+        price_distortion=0.0,
+        price_perception=0.0,
+        problem=problem,
+        restoration=None,
+        n_cells=0,
+        note="no divergence is negative",
+    )
 
 
 def status_of(lower: float, upper: float, tol: float) -> Status:

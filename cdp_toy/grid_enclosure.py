@@ -13,7 +13,7 @@ from cdp_toy.boundary import min_distortion
 from cdp_toy.continuous.duals import dual_from_potential
 from cdp_toy.continuous.lower import Dual, LowerBound, lower_bound, refined_cells
 from cdp_toy.continuous.model import LineModel, line_model
-from cdp_toy.enclosure import CONTINUOUS, Enclosure, status_of
+from cdp_toy.enclosure import CONTINUOUS, Enclosure, nothing, status_of
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.point import Status
 from cdp_toy.problem import CDPProblem
@@ -39,23 +39,7 @@ def enclose_by_grids(
     so that both err with the square of the cell width where the potential is smooth. `why` says why maps do not serve.
     """
     model = line_model(problem)
-    point = Enclosure(
-        status=Status.INFEASIBLE,
-        scope=CONTINUOUS,
-        lower_bound=math.inf,
-        upper_bound=math.inf,
-        error_rate=math.nan,
-        distortion=math.nan,
-        perception=math.nan,
-        max_distortion=max_distortion,
-        max_perception=max_perception,
-        price_distortion=0.0,
-        price_perception=0.0,
-        problem=problem,
-        restoration=None,
-        n_cells=0,
-        note="no divergence is negative",
-    )
+    point = nothing(problem, max_distortion, max_perception, CONTINUOUS)
     if max_perception < 0:
         return point
     floor = _bound(model, _silent(model), math.inf, math.inf).value
