@@ -111,6 +111,7 @@ def monotone_problem(problem: CDPProblem, n: int = 3201) -> MonotoneProblem:
 
 
 def on_edges(problem: CDPProblem, model: LineModel, edges: Array) -> MonotoneProblem:
+    """The problem on output cells between given inner edges, the class boundary among them."""
     cells = model.output_cells(np.concatenate([[-np.inf], edges, [np.inf]]))
     at = int(np.searchsorted(edges, model.boundaries[0]))
     return MonotoneProblem(problem, model, MapGrid(model, edges, cells, at))
