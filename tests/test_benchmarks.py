@@ -12,7 +12,7 @@ import pytest
 from cases import PERCEPTIONS as TEXTBOOK
 
 import cdp_toy as cdp
-from benchmarks import tables
+from benchmarks import enclosures, tables
 from benchmarks.campaign import measure
 from benchmarks.cases import Case, all_cases, quick_cases
 from benchmarks.formulas import measured, perception_value
@@ -194,3 +194,14 @@ def test_larger_sizes_of_a_lost_series_are_not_tried() -> None:
     measure(cases, timeout=60, say=lambda line: None, keep=kept.append)
     outcomes = [{m.outcome for m in result.measurements} for result in kept]
     assert outcomes == [{"failed", "not run"}] * 2
+
+
+def test_enclosures_are_measured_and_tabulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enclosures, "SIZES", (51, 101))
+    monkeypatch.setattr(enclosures, "MARGINS", (("threshold 0", 5e-3, (0.002,), 1e-4),))
+    found = enclosures.run_enclosures(lambda text: None)
+    widths = {(row["toy"], row["n"]): row["upper"] - row["lower"] for row in found["widths"]}
+    assert all(0 < widths[toy, 101] < 0.5 * widths[toy, 51] for toy in enclosures.TOYS)
+    text = enclosures.enclosures_page(found)
+    assert "VERIFIED" in text
+    assert text.count("| 101 |") == 2

@@ -372,3 +372,34 @@ def test_places_of_the_table() -> None:
     where = continuous_table.places()
     assert sum(math.isfinite(place.published) for place in where) == 10
     assert sum(math.isnan(place.published) for place in where) == 12
+
+
+def test_a_rigorous_row_of_the_table_has_a_verified_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(continuous_table, "RIGOROUS_TOL", 1e-4)
+    place = continuous_table.Place(None, "here", 0.72, 0.002, math.nan)
+    grid = dataclasses.replace(TOY.discretize(n=31), grid=None)
+    on_grid, lower, upper, width, status, verdict = continuous_table._row(grid, place, tmp_path / "00.json")
+    assert lower <= upper <= on_grid
+    assert float(width) == pytest.approx(upper - lower, rel=0.5)
+    assert (status, verdict) == ("OPTIMAL", "VERIFIED 00.json")
+    assert verify_file(tmp_path / "00.json").verdict == "VERIFIED"
+
+
+def test_rows_are_kept_between_runs_of_the_same_settings(tmp_path: Path) -> None:
+    rows = [["a", "b", INF, 0.1, math.nan, *[0.5] * 4, "1e-09", "OPTIMAL", "-"]]
+    path, calls = tmp_path / "enclosures.json", []
+
+    def compute() -> list[list[object]]:
+        calls.append(1)
+        return rows
+
+    first = continuous_table.kept_rows(path, {"n": 1}, compute)
+    again = continuous_table.kept_rows(path, {"n": 1}, compute)
+    assert repr(again) == repr(first) == repr(rows)
+    assert len(calls) == 1
+    continuous_table.kept_rows(path, {"n": 2}, compute)
+    path.write_text('{"settings": 3')
+    continuous_table.kept_rows(path, {"n": 2}, compute)
+    assert len(calls) == 3
