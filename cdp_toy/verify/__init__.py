@@ -103,27 +103,96 @@ class Report:
 
 
 def bayes_error(problem: object, bits: int = BITS[0]) -> arb:
-    """Ball of the floor C(inf, inf), the Bayes error of Y, of a certificate's problem."""
+    """Ball of the floor C(inf, inf), the Bayes error of Y.
+
+    Parameters
+    ----------
+    problem : dict
+        The problem of a certificate.
+    bits : int
+        Precision of the balls.
+
+    Raises
+    ------
+    NotProven
+        When the problem is ill-posed or outside the setting.
+
+    Examples
+    --------
+    >>> toy = dict(priors=["7/10", "3/10"], means=[["-1"], ["1"]], weights=[["1"], ["1"]], stds=[["1"], ["1"]],
+    ...            noise_std="1", threshold="bayes", classes=[0, 1], perception="kl")
+    >>> print(f"{float(bayes_error(toy)):.12f}")
+    0.204117333467
+    """
     with ctx.workprec(bits):
         return floor(read_problem(problem))
 
 
 def lower_bound(problem: object, dual: object, D: object, P: object, bits: int = BITS[0]) -> arb:
-    """Ball of the dual bound Lag(w, lam, kap, v; D, P), -inf where the prices make it void; its lower end is proven."""
+    """Ball of the dual bound Lag(w, lam, kap, v; D, P); its lower end is proven, whatever the dual.
+
+    Parameters
+    ----------
+    problem, dual : dict
+        Of a certificate; the dual may hold floats and Fractions instead of strings.
+    D, P : str, float or Fraction
+        Levels [squared units of x; units of the divergence]; "inf" or inf drops one, D = 0 for a least distortion.
+    bits : int
+        Precision of the balls.
+
+    Returns
+    -------
+    arb
+        Bound of w times the error rate; -inf where a price belongs to a level that is dropped.
+
+    Raises
+    ------
+    NotProven
+        When the problem or the dual is ill-posed, or outside the setting.
+    """
     with ctx.workprec(bits):
         return lagrangian(read_problem(problem), dual, level(D, "D"), level(P, "P"))
 
 
 def upper_bound(problem: object, channel: object, bits: int = BITS[0]) -> tuple[arb, arb, arb]:
-    """Balls of the error rate, the distortion and the perception of a certificate's channel."""
+    """Balls of the error rate, the distortion and the perception of a channel.
+
+    Parameters
+    ----------
+    problem, channel : dict
+        Of a certificate; the channel may hold floats instead of strings.
+    bits : int
+        Precision of the balls.
+
+    Raises
+    ------
+    NotProven
+        When the problem or the channel is ill-posed, or outside the setting.
+    """
     with ctx.workprec(bits):
         return channel_values(read_problem(problem), channel)[:3]
 
 
 def enclosures(certificate: object, bits: int = BITS[0]) -> dict[str, arb]:
-    """Balls of all that a certificate proves, whatever ends it claims: "lower" and "upper" of its quantity, and others.
+    """Balls of all that the evidence of a certificate proves, whatever ends it claims.
 
-    Raises NotProven where a condition fails, such as a channel that violates a level.
+    Parameters
+    ----------
+    certificate : dict
+        As its JSON holds it; the ends of its claim are not looked at.
+    bits : int
+        Precision of the balls.
+
+    Returns
+    -------
+    dict of arb
+        "lower" and, with a channel, "upper" of the quantity; "floor"; the channel's "error_rate", "distortion"
+        and "perception".
+
+    Raises
+    ------
+    NotProven
+        When a condition fails, such as a channel that violates a level.
     """
     given = fields(certificate, CERTIFICATE, "certificate")
     known = given["format"] == "cdp_toy enclosure" and type(given["version"]) is int and given["version"] == 1
