@@ -213,7 +213,7 @@ def _enclose_distortion(
         lower, upper, certificate = evidence.bound.value, evidence.upper, None
         if stated is not None and (upper - lower <= tol or n == ladder[-1]):
             certificate, balls = evidence.certified(stated)
-            lower, upper = balls["lower"][0], balls["upper"][1]
+            lower, upper = balls["lower"][0], balls["upper"][1] if "upper" in balls else math.inf
         scope = CONTINUOUS if certificate is None else RIGOROUS
         best = DistortionEnclosure(quantity, scope, max(lower, 0.0), upper, level, found, problem, certificate)
         if best.gap <= tol and (certificate is not None or not rigorous):
@@ -272,7 +272,7 @@ def _point(point: Enclosure, evidence: Evidence, tol: float, stated: dict[str, A
     if status is Status.INEXACT:
         note += "; max_cells was reached" if last else ""
     elif status is Status.UNDECIDED:
-        note = f"D lies within the width of the interval of D_min(P) on {n} cells; raise it or max_cells"
+        note = f"D lies within the width of the interval of D_min(P) on {n} cells; raise it a little, or max_cells"
     return dataclasses.replace(
         point,
         status=status,

@@ -81,12 +81,25 @@ class Evidence:
     def certified(self, problem: dict[str, Any], with_dual: bool = True) -> tuple[dict[str, Any], dict[str, Ball]]:
         """A certificate of all this, and the balls that follow from it; `problem` is that of `problem_part`.
 
-        Without the dual the lower end is the floor.
+        Without the dual the lower end is the floor. A map that misses a level by rounding is left out, which leaves no
+        upper end.
+
+        Raises
+        ------
+        cdp_toy.verify.NotProven
+            When the dual proves nothing of its own, such as infeasible levels.
         """
+        from cdp_toy.verify import NotProven
+
         decides = self.quantity == "flat_distortion"
         channel = None
         if self.quantity != "infeasible" and self.feasible:
             channel = channel_part(self.found, self.max_perception == 0, decides)
         dual = dual_part(self.posed.model, self.dual, self.cells) if with_dual else None
         limit = self.max_distortion if self.quantity in ("error_rate", "infeasible") else None
-        return derived(problem, self.quantity, limit, self.max_perception, channel, dual)
+        try:
+            return derived(problem, self.quantity, limit, self.max_perception, channel, dual)
+        except NotProven:
+            if channel is None:
+                raise
+            return derived(problem, self.quantity, limit, self.max_perception, None, dual)

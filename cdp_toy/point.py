@@ -69,7 +69,8 @@ class Point:
     ----------
     status : Status
     scope : str
-        What the bounds bound: "grid", the finite problem itself.
+        What the bounds bound: "grid", the finite problem itself; "continuous", the problem on the line;
+        "continuous, rigorous", the same in ball arithmetic.
     lower_bound, upper_bound : float
         Proven bracket of C(D, P); the upper bound is the error rate of a feasible channel (or the lower bound, should
         rounding put that above it), inf where none is known.
