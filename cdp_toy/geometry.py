@@ -83,30 +83,53 @@ class Envelope:
 
     def __call__(self, d: ArrayLike, p: ArrayLike) -> Array:
         """Lower bound at places, broadcast over d and p; -inf where no plane says anything."""
-        return self.best(d, p)[0]
-
-    def best(self, d: ArrayLike, p: ArrayLike) -> tuple[Array, Indices]:
-        """Lower bound at places, and the number of the plane that proves it."""
         flat_d, flat_p, shape = _flat(d, p)
-        out, which = np.full(len(flat_d), -np.inf), np.zeros(len(flat_d), dtype=np.intp)
-        if not len(self.values):
-            return out.reshape(shape), which.reshape(shape)
+        out = np.full(len(flat_d), -np.inf)
         for part in _parts(len(flat_d), len(self.values)):
-            table = self.values[:, None] + _paid(self.prices[:, :1], self.places[:, :1], flat_d[part])
-            table += _paid(self.prices[:, 1:], self.places[:, 1:], flat_p[part])
-            # only the absence of the level lets mass on letters that cost infinitely much
-            absent = np.isinf(flat_p[part]) & (flat_p[part] != self.places[:, 1:])
-            table = np.where(absent, -np.inf, table)
-            which[part] = table.argmax(axis=0)
-            out[part] = table.max(axis=0)
-        return out.reshape(shape), which.reshape(shape)
+            out[part] = self._heights(flat_d[part], flat_p[part]).max(axis=0, initial=-np.inf)
+        return out.reshape(shape)
+
+    @property
+    def tangent(self) -> Envelope:
+        """The planes that bound the function on both sides of their place: those of finite prices."""
+        kept = np.isfinite(self.prices).all(axis=1) & np.isfinite(self.places).all(axis=1) & np.isfinite(self.values)
+        return self if kept.all() else Envelope(self.places[kept], self.values[kept], self.prices[kept])
+
+    def highest(self, places: Array, count: int) -> Indices:
+        """Numbers of the planes that are highest at places of shape (n, 2), shape (count, n), the highest first."""
+        count = min(count, len(self.values))
+        out = np.empty((count, len(places)), dtype=np.intp)
+        for part in _parts(len(places), len(self.values)):
+            table = -self._heights(places[part, 0], places[part, 1])
+            some = np.argpartition(table, count - 1, axis=0)[:count]
+            order = np.lexsort((some, np.take_along_axis(table, some, axis=0)), axis=0)
+            out[:, part] = np.take_along_axis(some, order, axis=0)
+        return out
+
+    def _heights(self, d: Array, p: Array) -> Array:
+        """Value of every plane at every place."""
+        slopes = -self.prices
+        usable = np.isfinite(slopes).all(axis=1)
+        slopes = np.where(usable[:, None], slopes, 0.0)
+        table = np.asarray(np.outer(slopes[:, 0], d))
+        with np.errstate(invalid="ignore"):
+            table += np.outer(slopes[:, 1], p)
+        table += (self.values - np.einsum("ij,ij->i", slopes, np.where(usable[:, None], self.places, 0.0)))[:, None]
+        if usable.all() and np.isfinite(p).all() and np.isfinite(self.places).all():
+            return table
+        for k in np.flatnonzero(~(usable & np.isfinite(self.places).all(axis=1))):
+            table[k] = self.values[k] + sum(
+                _paid(price, here, there) for price, here, there in zip(self.prices[k], self.places[k], (d, p))
+            )
+        # only the absence of the level lets mass on letters that cost infinitely much
+        return np.where(np.isinf(p) & (p != self.places[:, 1:]), -np.inf, np.nan_to_num(table, nan=-np.inf))
 
 
-def _paid(price: Array, tangency: Array, level: Array) -> Array:
+def _paid(price: float, tangency: float, levels: Array) -> Array:
     """price * (tangency - level), 0 where either factor is; -inf for an infinite price on the far side."""
     with np.errstate(invalid="ignore"):
-        paid = price * (tangency - level)
-    return np.asarray(np.where((price == 0) | (tangency == level), 0.0, paid))
+        paid = price * (tangency - levels)
+    return np.asarray(np.where((price == 0) | (tangency == levels), 0.0, paid))
 
 
 def _flat(d: ArrayLike, p: ArrayLike) -> tuple[Array, Array, tuple[int, ...]]:
@@ -282,9 +305,9 @@ def envelope_vertices(envelope: Envelope, region: Polygon, scale: Scale) -> Arra
     corners = region.vertices
     if not len(corners):
         return corners
-    finite = np.isfinite(envelope.prices).all(axis=1) & np.isfinite(envelope.values)
-    slopes = -envelope.prices[finite] * scale.size
-    heights = envelope.values[finite] - np.sum(slopes * scale.to_unit(envelope.places[finite]), axis=1)
+    tangent = envelope.tangent
+    slopes = -tangent.prices * scale.size
+    heights = tangent.values - np.sum(slopes * scale.to_unit(tangent.places), axis=1)
     if not len(heights):
         return corners
     at_corners = corners @ slopes.T + heights

@@ -8,7 +8,7 @@ and solvers are only asked where they are not good enough.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -17,22 +17,22 @@ from scipy.optimize import nnls
 
 from cdp_toy.errors import ContradictionError
 from cdp_toy.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
-from cdp_toy.validation import Array
+from cdp_toy.validation import Array, Indices
 
 __all__ = ["Attained", "Mixer", "Plane", "Sandwich"]
 
-#: A mixture that leaves less than this share of the tolerance is taken in place of a solve.
-GOOD = 0.7
 #: Rounds of mixing before a solver is asked in any case.
 MOST_ROUNDS = 40
 #: Places this near to one that was asked for, in units of the rectangle, are the same.
 SAME = 1e-9
-#: Planes may exceed attained values by this much, and by this share of what their prices make of a unit: rounding.
+#: Mixtures that are made to come near a place.
+AIMS = 3
+#: Planes may exceed attained values by this much, and by this share of what their prices make of the levels: rounding.
 ROUNDING, LEVEL_ROUNDING = 1e-9, 1e-11
 
 
 class Plane(NamedTuple):
-    """Global minorant value + prices . (place - level); `proof` is what mixtures are made of."""
+    """Global minorant value + prices . (levels of tangency - levels); `proof` is what mixtures are made of."""
 
     d: float
     p: float
@@ -43,7 +43,7 @@ class Plane(NamedTuple):
 
 
 class Attained(NamedTuple):
-    """Value that is attained at a place; `channel` is what mixtures are made of."""
+    """Value that is attained at a pair of levels; `channel` is what mixtures are made of."""
 
     d: float
     p: float
@@ -52,21 +52,31 @@ class Attained(NamedTuple):
 
 
 class Mixer(Protocol):
-    """Proves and attains mixtures of what is known; either may be None where nothing can be made of it."""
+    """Proves and attains mixtures of what is known."""
 
     def plane(self, d: float, p: float, proofs: Sequence[Any], weights: Array) -> Plane | None:
-        """A plane from the mixture of proofs, with its value at a place."""
+        """A plane from the mixture of proofs, with its value at a pair of levels; None when nothing comes of it."""
         ...
 
-    def attained(self, channels: Sequence[Any], weights: Array) -> list[Attained]:
-        """Points that mixtures of channels attain."""
+    def attained(self, channels: Sequence[Any], weights: Array) -> Attained:
+        """What a mixture of channels attains."""
         ...
 
 
 class _Mixture(NamedTuple):
     plane: Plane
-    attained: list[Attained]
+    attained: Attained
     gap: float
+
+
+class _Wanted(NamedTuple):
+    gap: float
+    d: float
+    p: float
+
+
+#: Moves a place of a given gap, whose highest plane has the given prices, to where a solver can be asked.
+Move = Callable[[float, float, float, tuple[float, float]], tuple[float, float]]
 
 
 @dataclass(eq=False)
@@ -76,15 +86,20 @@ class Sandwich:
     Attributes
     ----------
     scale : Scale
-    region : Polygon
-        Where the gap has to become small, in units of the rectangle.
+    region : Polygon or None
+        Where the gap has to become small, in units of the rectangle; None for the part of the rectangle where the upper
+        bound is finite.
     tol : float
         Gap to aim for.
-    mixer : Mixer or None
+    mixer : Mixer, optional
+    move : callable, optional
+        Moves a place (d, p) with its gap and the prices there to where a solver is asked.
     planes, attained : lists
         What is proven and what is attained.
-    stalled : bool
-        Every place that gapes was asked for already.
+    gap : float
+        Widest gap when `propose` was called last.
+    mixed : int
+        Mixtures that were taken in place of solves.
 
     Examples
     --------
@@ -93,34 +108,33 @@ class Sandwich:
     ...     for d, p in places:
     ...         value = (1 - d) ** 2 + (1 - p) ** 2
     ...         sandwich.take(Plane(d, p, value, 2 * (1 - d), 2 * (1 - p)), [Attained(d, p, value)])
-    >>> sandwich.gap <= 0.01, len(sandwich.planes) < 100
+    >>> sandwich.gap <= 0.01, len(sandwich.planes) < 200
     (True, True)
     """
 
     scale: Scale
-    region: Polygon
+    region: Polygon | None
     tol: float
     mixer: Mixer | None = None
+    move: Move | None = None
     planes: list[Plane] = field(default_factory=list)
     attained: list[Attained] = field(default_factory=list)
     gap: float = np.inf
-    stalled: bool = False
     mixed: int = 0
-    _asked: list[tuple[float, float]] = field(default_factory=list)
+    _asked: list[Array] = field(default_factory=list)
     _tried: dict[tuple[int, ...], _Mixture | None] = field(default_factory=dict)
 
     def envelope(self) -> Envelope:
         """Maximum of the planes."""
-        table = np.array([plane[:5] for plane in self.planes], dtype=np.float64).reshape(-1, 5)
-        return Envelope(table[:, :2], table[:, 2], table[:, 3:])
+        return _envelope(self.planes)
 
     def hull(self) -> Hull:
         """Lower hull of what is attained."""
-        table = np.array([point[:3] for point in self.attained], dtype=np.float64).reshape(-1, 3)
+        table = _table(self.attained, 3)
         return lower_hull(self.scale, table[:, :2], table[:, 2])
 
     def take(self, plane: Plane | None, attained: Sequence[Attained]) -> None:
-        """Take what a solver or a mixture proved.
+        """Take what a solver proved.
 
         Raises
         ------
@@ -129,97 +143,108 @@ class Sandwich:
             wrong.
         """
         new_planes = [] if plane is None else [plane]
-        for one, other in [(a, b) for a in new_planes for b in (*self.attained, *attained)]:
-            _check(one, other)
-        for one, other in [(a, b) for a in self.planes for b in attained]:
-            _check(one, other)
+        _check(new_planes, [*self.attained, *attained])
+        _check(self.planes, attained)
         self.planes += new_planes
         self.attained += attained
 
     def propose(self, count: int) -> list[tuple[float, float]]:
-        """Up to `count` places to solve next; none when the gap is small enough everywhere, or nothing is left to ask.
+        """Up to `count` places to solve next; none when the gap is at most `tol`, or nothing is left to be asked.
 
         `gap` is the widest gap on the region when it returns.
         """
-        self.stalled = False
+        wanted: list[_Wanted] = []
         for _ in range(MOST_ROUNDS):
-            envelope, hull = self.envelope(), self.hull()
-            vertices = envelope_vertices(envelope, self.region, self.scale)
-            places = self.scale.from_unit(vertices)
-            upper, facet = hull.best(places[:, 0], places[:, 1])
-            gaps = upper - envelope(places[:, 0], places[:, 1])
-            self.gap = float(np.max(gaps, initial=0.0))
-            order = np.argsort(-gaps, kind="stable")
-            order = order[gaps[order] > self.tol]
-            if not len(order):
-                return []
-            wanted: list[tuple[float, int]] = []
-            taken = 0
-            for k in order:
-                key, found = self._between(places[k], envelope, hull, int(facet[k]), np.isfinite(gaps[k]))
-                if found is not None and key is not None and found.gap <= GOOD * self.tol:
-                    self._tried[key] = None  # once; what it does not close is the solver's
-                    self.planes.append(found.plane)
-                    self.attained += found.attained
-                    taken += 1
-                else:
-                    wanted.append((float(gaps[k]) if found is None else min(found.gap, float(gaps[k])), int(k)))
+            wanted, taken = self._round()
             self.mixed += taken
             if not taken:
                 break
-        chosen = self._chosen(wanted, vertices, count)
-        self.stalled = not chosen
-        return [(float(places[k, 0]), float(places[k, 1])) for k in chosen]
+        return self._chosen(sorted(wanted, key=lambda place: -place.gap), count)
 
-    def _chosen(self, wanted: list[tuple[float, int]], vertices: Array, count: int) -> list[int]:
+    def _round(self) -> tuple[list[_Wanted], int]:
+        """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places."""
+        envelope, hull = self.envelope().tangent, self.hull()
+        region = self.region or Polygon.square().intersected(hull.domain)
+        places = self.scale.from_unit(envelope_vertices(envelope, region, self.scale))
+        upper, facets = hull.best(places[:, 0], places[:, 1])
+        gaps = upper - envelope(places[:, 0], places[:, 1])
+        self.gap = float(np.max(gaps, initial=0.0)) if len(self.attained) else np.inf
+        wide = np.argsort(-gaps, kind="stable")
+        wide = wide[gaps[wide] > self.tol]
+        active = envelope.highest(places[wide], 3).T
+        wanted, taken = [], 0
+        for k, highest in zip(wide, active if len(active) else np.zeros((len(wide), 0), dtype=int), strict=True):
+            place, gap = places[k], float(gaps[k])
+            mixture = None
+            if self.mixer is not None and np.isfinite(gap):
+                key = self._key(highest, hull.corners[facets[k]])
+                if key not in self._tried:
+                    self._tried[key] = self._mixture(place, key, hull.slopes[facets[k]])
+                mixture = self._tried[key]
+            if mixture is not None and mixture.gap <= self.tol:
+                self._tried[key] = None  # once: what it does not close is the solver's
+                self.planes.append(mixture.plane)
+                self.attained.append(mixture.attained)
+                taken += 1
+                continue
+            d, p = float(place[0]), float(place[1])
+            if self.move is not None and len(highest):
+                prices = envelope.prices[highest[0]]
+                d, p = self.move(d, p, gap, (float(prices[0]), float(prices[1])))
+            wanted.append(_Wanted(gap if mixture is None else min(mixture.gap, gap), d, p))
+        return wanted, taken
+
+    def _chosen(self, wanted: Sequence[_Wanted], count: int) -> list[tuple[float, float]]:
         """The widest gaps, not too near to each other nor to what was asked for already."""
-        chosen: list[int] = []
-        asked = np.array(self._asked, dtype=np.float64).reshape(-1, 2)
+        chosen: list[Array] = []
+        places: list[tuple[float, float]] = []
         apart = SAME if count == 1 else 0.3 / (2 + np.sqrt(len(self.planes)))
-        for _, k in sorted(wanted, key=lambda pair: (-pair[0], pair[1])):
-            near = np.abs(asked - vertices[k]).max(axis=1, initial=0.0) if len(asked) else np.ones(1)
-            here = np.abs(vertices[chosen] - vertices[k]).max(axis=1) if chosen else np.ones(1)
-            if near.min() > SAME and here.min() > apart:
-                chosen.append(k)
+        asked = np.array(self._asked).reshape(-1, 2)
+        for place in wanted:
+            unit = self.scale.to_unit(np.array([place[1:]]))[0]
+            if len(asked) and np.abs(asked - unit).max(axis=1).min() <= SAME:
+                continue
+            if all(np.abs(other - unit).max() > apart for other in chosen):
+                chosen.append(unit)
+                places.append((place.d, place.p))
             if len(chosen) == count:
                 break
-        self._asked += [tuple(vertices[k]) for k in chosen]
-        return chosen
+        self._asked += chosen
+        return places
 
-    def _between(
-        self, place: Array, envelope: Envelope, hull: Hull, facet: int, finite: bool
-    ) -> tuple[tuple[int, ...] | None, _Mixture | None]:
-        """Mixture of what is known around a vertex."""
-        if self.mixer is None or not finite or len(self.planes) < 2:
-            return None, None
+    def _key(self, planes: Indices, corners: Indices) -> tuple[int, ...]:
+        """Planes and points around a vertex that mixtures may be made of."""
+        below = [int(i) for i in np.sort(planes) if self.planes[i].proof is not None]
+        above = {int(i) for i in corners if i >= 0 and self.attained[i].channel is not None}
+        return (*below, -1, *sorted(above))
+
+    def _mixture(self, place: Array, key: tuple[int, ...], slope: Array) -> _Mixture | None:
+        """What is known around a vertex, mixed: the proofs so as to have the slope of the facet above."""
+        assert self.mixer is not None
+        end = key.index(-1)
+        planes, corners = [self.planes[i] for i in key[:end]], [self.attained[i] for i in key[end + 1 :]]
+        if len(planes) < 2 or not corners:
+            return None
         d, p = map(float, place)
-        heights = _heights(envelope, place)
-        active = [int(i) for i in np.argsort(-heights, kind="stable")[:3]]
-        below = [i for i in active if self.planes[i].proof is not None]
-        corners = [int(i) for i in np.unique(hull.corners[facet]) if i >= 0 and self.attained[i].channel is not None]
-        key = (*below, -1, *corners)
-        if key in self._tried:
-            return key, self._tried[key]
-        found = None
-        if len(below) >= 2 and corners:
-            slopes = -np.array([self.planes[i][3:5] for i in below]) * self.scale.size
-            weights = _weights(slopes, hull.slopes[facet])
-            plane = self.mixer.plane(d, p, [self.planes[i].proof for i in below], weights)
-            unit = self.scale.to_unit(np.array([self.attained[i][:2] for i in corners]))
-            shares = _weights(unit, self.scale.to_unit(place[None, :])[0])
-            attained = self.mixer.attained([self.attained[i].channel for i in corners], shares)
-            if plane is not None and attained:
-                least = min(a.value + plane.price_d * (a.d - d) + plane.price_p * (a.p - p) for a in attained)
-                found = _Mixture(plane, attained, least - plane.value)
-        self._tried[key] = found
-        return key, found
+        slopes = -np.array([plane[3:5] for plane in planes]) * self.scale.size
+        plane = self.mixer.plane(d, p, [plane.proof for plane in planes], _weights(slopes, slope))
+        if plane is None:
+            return None
+        point = self._attained_near(place, corners)
+        over = plane.price_d * max(point.d - d, 0.0) + plane.price_p * max(point.p - p, 0.0)
+        return _Mixture(plane, point, point.value + over - plane.value)
 
-
-def _heights(envelope: Envelope, place: Array) -> Array:
-    """Value of every plane at a place."""
-    usable = np.isfinite(envelope.prices).all(axis=1)
-    prices = np.where(usable[:, None], envelope.prices, 0.0)
-    return np.where(usable, envelope.values + np.sum(prices * (envelope.places - place), axis=1), -np.inf)
+    def _attained_near(self, place: Array, corners: list[Attained]) -> Attained:
+        """What a mixture attains near a place: it needs less of both levels than its parts, so it aims higher."""
+        assert self.mixer is not None
+        unit = self.scale.to_unit(np.array([point[:2] for point in corners]))
+        aim = goal = self.scale.to_unit(place[None, :])[0]
+        channels = [point.channel for point in corners]
+        point = self.mixer.attained(channels, _weights(unit, aim))
+        for _ in range(AIMS - 1 if len(corners) > 1 else 0):
+            aim = aim + goal - self.scale.to_unit(np.array([point[:2]]))[0]
+            point = self.mixer.attained(channels, _weights(unit, aim))
+        return point
 
 
 def _weights(corners: Array, target: Array) -> Array:
@@ -231,21 +256,34 @@ def _weights(corners: Array, target: Array) -> Array:
     return np.asarray(found / total) if total > 0 else np.full(len(corners), 1 / len(corners))
 
 
-def _check(plane: Plane, point: Attained) -> None:
-    below = plane.value
-    slack = ROUNDING
-    for price, here, there in ((plane.price_d, plane.d, point.d), (plane.price_p, plane.p, point.p)):
-        if price == 0 or here == there:
+def _table(rows: Sequence[tuple[Any, ...]], columns: int) -> Array:
+    return np.array([row[:columns] for row in rows], dtype=np.float64).reshape(-1, columns)
+
+
+def _envelope(planes: Sequence[Plane]) -> Envelope:
+    table = _table(planes, 5)
+    return Envelope(table[:, :2], table[:, 2], table[:, 3:])
+
+
+def _check(planes: Sequence[Plane], points: Sequence[Attained]) -> None:
+    """Refuse planes that exceed attained values."""
+    if not planes or not points:
+        return
+    envelope, table = _envelope(planes), _table(points, 3)
+    excess = envelope(table[:, 0], table[:, 1]) - table[:, 2]
+    for k in np.flatnonzero(excess > ROUNDING):
+        point = points[k]
+        plane = planes[int(envelope.highest(table[k : k + 1, :2], 1)[0, 0])]
+        paid = sum(
+            price * max(abs(here), abs(there)) if here != there and np.isfinite(price) else 0.0
+            for price, here, there in ((plane.price_d, plane.d, point.d), (plane.price_p, plane.p, point.p))
+        )
+        if excess[k] <= ROUNDING + LEVEL_ROUNDING * paid:
             continue
-        if not np.isfinite(price):
-            return  # holds at its own level alone
-        below += price * (here - there)
-        slack += LEVEL_ROUNDING * price * max(abs(here), abs(there))
-    if below > point.value + slack:
         raise ContradictionError(
-            f"bounds contradict each other by {below - point.value:.3g}: the supporting plane of ({plane.d:.9g}, "
-            f"{plane.p:.9g}) has value {below:.9g} at ({point.d:.9g}, {point.p:.9g}), where {point.value:.9g} is attained; "
-            "the function is not convex and non-increasing, or one of the two is wrong",
+            f"bounds contradict each other by {excess[k]:.3g}: the supporting plane of ({plane.d:.9g}, {plane.p:.9g}) "
+            f"has value {point.value + excess[k]:.9g} at ({point.d:.9g}, {point.p:.9g}), where {point.value:.9g} is "
+            "attained; the function is not convex and non-increasing, or one of the two is wrong",
             (plane.d, plane.p),
             (point.d, point.p),
         )
