@@ -62,6 +62,10 @@ class Mixer(Protocol):
         """What a mixture of channels attains."""
         ...
 
+    def polished(self, plane: Plane, channel: Any) -> Plane:
+        """A higher plane at the same levels, with the help of a channel that is nearly optimal there."""
+        ...
+
 
 class _Mixture(NamedTuple):
     plane: Plane
@@ -73,6 +77,7 @@ class _Wanted(NamedTuple):
     gap: float
     d: float
     p: float
+    key: tuple[int, ...]
 
 
 #: Moves a place of a given gap, whose highest plane has the given prices, to where a solver can be asked.
@@ -122,6 +127,7 @@ class Sandwich:
     gap: float = np.inf
     mixed: int = 0
     _asked: list[Array] = field(default_factory=list)
+    _polish: set[tuple[int, ...]] = field(default_factory=set)
     _tried: dict[tuple[int, ...], _Mixture | None] = field(default_factory=dict)
 
     def envelope(self) -> Envelope:
@@ -156,10 +162,12 @@ class Sandwich:
         wanted: list[_Wanted] = []
         for _ in range(MOST_ROUNDS):
             wanted, taken = self._round()
+            wanted.sort(key=lambda place: -place.gap)
+            taken = taken or self._polished(wanted, count)
             self.mixed += taken
             if not taken:
                 break
-        return self._chosen(sorted(wanted, key=lambda place: -place.gap), count)
+        return self._chosen(wanted, count)
 
     def _round(self) -> tuple[list[_Wanted], int]:
         """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places."""
@@ -175,7 +183,7 @@ class Sandwich:
         wanted, taken = [], 0
         for k, highest in zip(wide, active if len(active) else np.zeros((len(wide), 0), dtype=int), strict=True):
             place, gap = places[k], float(gaps[k])
-            mixture = None
+            mixture, key = None, ()
             if self.mixer is not None and np.isfinite(gap):
                 key = self._key(highest, hull.corners[facets[k]])
                 if key not in self._tried:
@@ -191,7 +199,7 @@ class Sandwich:
             if self.move is not None and len(highest):
                 prices = envelope.prices[highest[0]]
                 d, p = self.move(d, p, gap, (float(prices[0]), float(prices[1])))
-            wanted.append(_Wanted(gap if mixture is None else min(mixture.gap, gap), d, p))
+            wanted.append(_Wanted(gap if mixture is None else min(mixture.gap, gap), d, p, key))
         return wanted, taken
 
     def _chosen(self, wanted: Sequence[_Wanted], count: int) -> list[tuple[float, float]]:
@@ -201,7 +209,7 @@ class Sandwich:
         apart = SAME if count == 1 else 0.3 / (2 + np.sqrt(len(self.planes)))
         asked = np.array(self._asked).reshape(-1, 2)
         for place in wanted:
-            unit = self.scale.to_unit(np.array([place[1:]]))[0]
+            unit = self.scale.to_unit(np.array([place[1:3]]))[0]
             if len(asked) and np.abs(asked - unit).max(axis=1).min() <= SAME:
                 continue
             if all(np.abs(other - unit).max() > apart for other in chosen):
@@ -231,8 +239,25 @@ class Sandwich:
         if plane is None:
             return None
         point = self._attained_near(place, corners)
-        over = plane.price_d * max(point.d - d, 0.0) + plane.price_p * max(point.p - p, 0.0)
+        steepest = np.max([[q.price_d, q.price_p] for q in (plane, *planes)], axis=0)  # at a kink what it misses is dear
+        over = float(steepest @ np.maximum([point.d - d, point.p - p], 0.0))
         return _Mixture(plane, point, point.value + over - plane.value)
+
+    def _polished(self, wanted: Sequence[_Wanted], count: int) -> int:
+        """Improve the mixtures of the widest places before a solver is asked; the number of those that do then."""
+        taken = 0
+        for place in wanted[:count]:
+            found = self._tried.get(place.key) if place.key else None
+            if self.mixer is None or found is None or place.key in self._polish:
+                continue
+            self._polish.add(place.key)
+            plane = self.mixer.polished(found.plane, found.attained.channel)
+            if found.gap - (plane.value - found.plane.value) <= self.tol:
+                self._tried[place.key] = None
+                self.planes.append(plane)
+                self.attained.append(found.attained)
+                taken += 1
+        return taken
 
     def _attained_near(self, place: Array, corners: list[Attained]) -> Attained:
         """What a mixture attains near a place: it needs less of both levels than its parts, so it aims higher."""

@@ -378,10 +378,10 @@ class _Tracer:
         d, p = self._off_edge(self.sandwich, d, p, gap, prices)
         nearest = NEAREST * self.scale.size[0]
         least = float(boundary.upper(p))
-        room = d - least
-        if room > max(nearest, 1e-3 * _tangency(gap, prices[0])):
+        if d - least > nearest:
             return d, p
-        return min(least + max(ROOT_SHARE * _tangency(gap, prices[0]), nearest), self.distortion[1]), p
+        reach = min(_tangency(gap, prices[0]), 0.5 * (self.distortion[1] - least))
+        return least + max(ROOT_SHARE * reach, nearest), p
 
     def _off_edge(
         self, sandwich: Sandwich, d: float, p: float, gap: float, prices: tuple[float, float]
@@ -395,7 +395,8 @@ class _Tracer:
         same = [q for q in sandwich.planes if q.p == 0 and abs(q.d - d) <= NEAREST * float(sandwich.scale.size[0])]
         if not same:
             return d, 0.0
-        return d, max(ROOT_SHARE * _tangency(gap, prices[1]), nearest)
+        reach = min(_tangency(gap, prices[1]), 0.5 * float(sandwich.scale.size[1]))
+        return d, max(ROOT_SHARE * reach, nearest)
 
     def lattice(self, d_values: Array, p_values: Array) -> Iterator[None]:
         """Every point of a lattice: per P the boundaries, the flat region, then D downward from point to point."""
