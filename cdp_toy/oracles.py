@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array, diags_array
 
 from cdp_toy.boundary import error_optimal, flat_distortion, min_distortion
-from cdp_toy.certificates import Program, channel_of, dual_bound, evaluate
+from cdp_toy.certificates import FEASIBILITY_TOL, Program, channel_of, dual_bound, evaluate, verdict
 from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.couplings import monotone
 from cdp_toy.edges import cheap_anchors, coupling, on_line
@@ -31,8 +31,10 @@ from cdp_toy.validation import Array, Indices
 
 __all__ = ["BoundaryOracle", "Channel", "FiniteOracle", "Oracle", "attained_of", "plane_of"]
 
-#: Chance to save a solve: monotone couplings are tried where they beat the mixture by no less than this.
+#: Monotone couplings are taken when their error rate is no more than this above the mixture's: rounding.
 NO_WORSE = 1e-13
+#: Points that cost nothing to move are compared by their distance at this price.
+NO_PRICE = 1e-3
 #: Logarithmic step of prices and evaluations of the bound when a plane is polished: a third of the time of a solve.
 STEP, EVALUATIONS = 0.05, 30
 
@@ -112,6 +114,7 @@ class FiniteOracle:
     tol: float = 1e-8
     scope: str = "grid"
     known: list[Solution] = field(default_factory=list)
+    _rows: list[tuple[float, float, float, float]] = field(default_factory=list, repr=False)
 
     def __call__(self, max_distortion: float, max_perception: float) -> Solution:
         """Solve one point from the nearest one that is known."""
@@ -133,22 +136,44 @@ class FiniteOracle:
         self.remember(point)
         return point
 
+    def on_floor(self, max_distortion: float, max_perception: float, channel: csr_array) -> Solution:
+        """A point of the flat region, from a channel of least error that meets the levels; nothing is solved."""
+        problem = self.problem
+        program = Program(problem, problem.error_cost, max_distortion, max_perception)
+        found, bound = evaluate(program, channel), dual_bound(program, 0.0, np.zeros(problem.n_x))
+        return Solution(
+            status=verdict(bound.value, found, self.tol),
+            scope="grid",
+            lower_bound=bound.value,
+            upper_bound=max(found.error_rate, bound.value) if found.feasible else math.inf,
+            error_rate=found.error_rate,
+            distortion=found.distortion,
+            perception=found.perception,
+            max_distortion=max_distortion,
+            max_perception=max_perception,
+            price_distortion=0.0,
+            price_perception=bound.price_perception,
+            problem=problem,
+            sparse_channel=channel,
+            potential=bound.potential,
+            solver="flat region",
+            note="",
+            feasibility_tol=FEASIBILITY_TOL,
+        )
+
     def remember(self, point: Solution) -> None:
         """Let later solves start from a point."""
         if point.potential is not None and point.sparse_channel is not None and math.isfinite(point.price_perception):
             self.known.append(point)
+            self._rows.append((*_levels(point), point.price_distortion, point.price_perception))
 
     def nearest(self, max_distortion: float, max_perception: float) -> Solution | None:
         """The known point whose prices say that its value differs least, as from there to here so back."""
-        best, least = None, math.inf
-        for point in self.known:
-            change = abs(point.price_distortion * (point.max_distortion - max_distortion)) + abs(
-                point.price_perception * (point.max_perception - max_perception)
-            )
-            away = abs(point.max_distortion - max_distortion) + abs(point.max_perception - max_perception)
-            if change + 1e-3 * away < least:
-                best, least = point, change + 1e-3 * away
-        return best
+        if not self.known:
+            return None
+        rows = np.array(self._rows)
+        away = np.abs(rows[:, :2] - (max_distortion, max_perception))
+        return self.known[int(np.argmin(((rows[:, 2:] + NO_PRICE) * away).sum(axis=1)))]
 
     def min_distortion(self, max_perception: float) -> Bracket:
         """D_min(P)."""

@@ -74,9 +74,11 @@ class _Mixture(NamedTuple):
 
 
 class _Wanted(NamedTuple):
+    hoped: float  # for a gap, by mixing
     gap: float
     d: float
     p: float
+    prices: tuple[float, float]
     key: tuple[int, ...]
 
 
@@ -162,7 +164,7 @@ class Sandwich:
         wanted: list[_Wanted] = []
         for _ in range(MOST_ROUNDS):
             wanted, taken = self._round()
-            wanted.sort(key=lambda place: -place.gap)
+            wanted.sort(key=lambda place: -place.hoped)
             taken = taken or self._polished(wanted, count)
             self.mixed += taken
             if not taken:
@@ -179,9 +181,9 @@ class Sandwich:
         self.gap = float(np.max(gaps, initial=0.0)) if len(self.attained) else np.inf
         wide = np.argsort(-gaps, kind="stable")
         wide = wide[gaps[wide] > self.tol]
-        active = envelope.highest(places[wide], 3).T
+        active = envelope.highest(places[wide], 3).T if len(envelope.values) else np.zeros((len(wide), 0), dtype=int)
         wanted, taken = [], 0
-        for k, highest in zip(wide, active if len(active) else np.zeros((len(wide), 0), dtype=int), strict=True):
+        for k, highest in zip(wide, active, strict=True):
             place, gap = places[k], float(gaps[k])
             mixture, key = None, ()
             if self.mixer is not None and np.isfinite(gap):
@@ -195,11 +197,9 @@ class Sandwich:
                 self.attained.append(mixture.attained)
                 taken += 1
                 continue
-            d, p = float(place[0]), float(place[1])
-            if self.move is not None and len(highest):
-                prices = envelope.prices[highest[0]]
-                d, p = self.move(d, p, gap, (float(prices[0]), float(prices[1])))
-            wanted.append(_Wanted(gap if mixture is None else min(mixture.gap, gap), d, p, key))
+            prices = envelope.prices[highest[0]] if len(highest) else np.zeros(2)
+            least = gap if mixture is None else min(mixture.gap, gap)
+            wanted.append(_Wanted(least, gap, float(place[0]), float(place[1]), (float(prices[0]), float(prices[1])), key))
         return wanted, taken
 
     def _chosen(self, wanted: Sequence[_Wanted], count: int) -> list[tuple[float, float]]:
@@ -209,12 +209,15 @@ class Sandwich:
         apart = SAME if count == 1 else 0.3 / (2 + np.sqrt(len(self.planes)))
         asked = np.array(self._asked).reshape(-1, 2)
         for place in wanted:
-            unit = self.scale.to_unit(np.array([place[1:3]]))[0]
+            d, p = place.d, place.p
+            if self.move is not None:
+                d, p = self.move(d, p, place.gap, place.prices)
+            unit = self.scale.to_unit(np.array([[d, p]]))[0]
             if len(asked) and np.abs(asked - unit).max(axis=1).min() <= SAME:
                 continue
             if all(np.abs(other - unit).max() > apart for other in chosen):
                 chosen.append(unit)
-                places.append((place.d, place.p))
+                places.append((d, p))
             if len(chosen) == count:
                 break
         self._asked += chosen

@@ -206,6 +206,7 @@ class _Traced:
     perception: tuple[float, float]
     sandwich: Sandwich
     brackets: list[tuple[float, ...]] = field(default_factory=list)
+    answers: dict[float, Bracket] = field(default_factory=dict)
 
     def curve(self) -> Curve | None:
         """The certified curve so far."""
@@ -290,6 +291,7 @@ class _Tracer:
             plane, attained = self.oracle.of_bracket(quantity, level, bracket)
         traced.sandwich.take(plane, attained)
         needs = attained[0].p if attained else math.nan
+        traced.answers[level] = bracket
         traced.brackets.append((level, bracket.lower, bracket.upper, bracket.prices.perception, needs))
         return bracket
 
@@ -401,17 +403,26 @@ class _Tracer:
     def lattice(self, d_values: Array, p_values: Array) -> Iterator[None]:
         """Every point of a lattice: per P the boundaries, the flat region, then D downward from point to point."""
         yield from self._boundaries([float(p) for p in p_values])
-        least = {} if self.least is None else {row[0]: row for row in self.least.brackets}
-        flat = {} if self.flat is None else {row[0]: row for row in self.flat.brackets}
         for p in map(float, p_values):
-            begins, floor = least.get(p), flat.get(p)
+            least = None if self.least is None else self.least.answers.get(p)
+            flat = None if self.flat is None else self.flat.answers.get(p)
             for d in map(float, d_values[::-1]):
                 if self.solves >= self.budget:
                     self.stopped = f"budget of {self.budget:.0f} solves spent"
                     return
-                self._point(d, p)
+                self._point(d, p, self._lattice_point(d, p, least, flat))
                 yield
         self.stopped = "lattice solved"
+
+    def _lattice_point(
+        self, d: float, p: float, least: Bracket | None, flat: Bracket | None
+    ) -> Callable[[], Point] | None:
+        oracle = self.oracle
+        if not isinstance(oracle, FiniteOracle):
+            return None
+        if flat is not None and flat.witness is not None and d >= flat.upper:
+            return partial(oracle.on_floor, d, p, flat.witness)
+        return partial(oracle.solve, d, p, oracle.nearest(d, p), least)
 
     def surface(self) -> Surface:
         """What is known so far."""
