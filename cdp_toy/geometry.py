@@ -90,9 +90,14 @@ class Envelope:
         return out.reshape(shape)
 
     @property
+    def tangential(self) -> Mask:
+        """Which planes bound the function on both sides of their place."""
+        return np.asarray(np.isfinite(np.column_stack([self.prices, self.places, self.values])).all(axis=1))
+
+    @property
     def tangent(self) -> Envelope:
-        """The planes that bound the function on both sides of their place: those of finite prices."""
-        kept = np.isfinite(self.prices).all(axis=1) & np.isfinite(self.places).all(axis=1) & np.isfinite(self.values)
+        """The planes that bound the function on both sides of their place."""
+        kept = self.tangential
         return self if kept.all() else Envelope(self.places[kept], self.values[kept], self.prices[kept])
 
     def highest(self, places: Array, count: int) -> Indices:

@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.sparse import csr_array, diags_array
 
 from cdp_toy.boundary import error_optimal, flat_distortion, min_distortion
@@ -35,8 +34,6 @@ __all__ = ["BoundaryOracle", "Channel", "FiniteOracle", "Oracle", "attained_of",
 NO_WORSE = 1e-13
 #: Points that cost nothing to move are compared by their distance at this price.
 NO_PRICE = 1e-3
-#: Logarithmic step of prices and evaluations of the bound when a plane is polished: a third of the time of a solve.
-STEP, EVALUATIONS = 0.05, 30
 
 
 class Oracle(Protocol):
@@ -195,8 +192,9 @@ class FiniteOracle:
         """Tangent and attained point of a boundary curve, a function of P alone."""
         plane = None
         if math.isfinite(bracket.lower):
-            proof = None if bracket.potential is None else _Proof(0.0, bracket.potential)
-            plane = Plane(0.0, level, bracket.lower, 0.0, bracket.prices.perception, proof)
+            price = bracket.prices.perception
+            usable = bracket.potential is not None and math.isfinite(price)
+            plane = Plane(0.0, level, bracket.lower, 0.0, price, _Proof(0.0, bracket.potential) if usable else None)
         if bracket.witness is None:
             return plane, []
         channel = self.channel(bracket.witness)
@@ -252,33 +250,6 @@ class _FiniteMixer:
             return None
         proof = _Proof(bound.price_distortion, bound.potential)
         return Plane(d if surface else 0.0, p, bound.value, bound.price_distortion, bound.price_perception, proof)
-
-    def polished(self, plane: Plane, channel: Channel) -> Plane:
-        """The best bound among potentials that belong to the output law of a channel, over both prices.
-
-        Of an optimal channel v = kap (f'(inf) - f'(q/p)); prices of a mixture are good enough to begin with.
-        """
-        problem, divergence = self.program.problem, self.program.problem.perception
-        if not isinstance(divergence, FDivergence) or not (plane.price_p > 0 and np.all(channel.law > 0)):
-            return plane
-        seen = problem.p_x > 0
-        ratio = channel.law[seen] / problem.p_x[seen]
-        form = np.zeros(problem.n_x)
-        form[seen] = divergence.descent(ratio)
-        best = [plane]
-
-        def lost(logarithms: Array) -> float:
-            price_d, price_p = plane.price_d * math.exp(logarithms[0]), plane.price_p * math.exp(logarithms[1])
-            found = self.plane(plane.d, plane.p, [_Proof(price_d, price_p * form)], np.ones(1))
-            if found is None:
-                return math.inf
-            if found.value > best[0].value:
-                best[0] = found
-            return plane.value - found.value
-
-        corners = np.array([[0.0, 0.0], [STEP, 0.0], [0.0, STEP]])
-        minimize(lost, corners[0], method="Nelder-Mead", options={"maxfev": EVALUATIONS, "initial_simplex": corners})
-        return best[0]
 
     def attained(self, channels: Sequence[Channel], weights: Array) -> Attained:
         """What the mixture of channels attains, or a monotone coupling with its output law."""

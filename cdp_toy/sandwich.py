@@ -62,10 +62,6 @@ class Mixer(Protocol):
         """What a mixture of channels attains."""
         ...
 
-    def polished(self, plane: Plane, channel: Any) -> Plane:
-        """A higher plane at the same levels, with the help of a channel that is nearly optimal there."""
-        ...
-
 
 class _Mixture(NamedTuple):
     plane: Plane
@@ -79,7 +75,6 @@ class _Wanted(NamedTuple):
     d: float
     p: float
     prices: tuple[float, float]
-    key: tuple[int, ...]
 
 
 #: Moves a place of a given gap, whose highest plane has the given prices, to where a solver can be asked.
@@ -129,7 +124,6 @@ class Sandwich:
     gap: float = np.inf
     mixed: int = 0
     _asked: list[Array] = field(default_factory=list)
-    _polish: set[tuple[int, ...]] = field(default_factory=set)
     _tried: dict[tuple[int, ...], _Mixture | None] = field(default_factory=dict)
 
     def envelope(self) -> Envelope:
@@ -165,7 +159,6 @@ class Sandwich:
         for _ in range(MOST_ROUNDS):
             wanted, taken = self._round()
             wanted.sort(key=lambda place: -place.hoped)
-            taken = taken or self._polished(wanted, count)
             self.mixed += taken
             if not taken:
                 break
@@ -173,9 +166,11 @@ class Sandwich:
 
     def _round(self) -> tuple[list[_Wanted], int]:
         """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places."""
-        envelope, hull = self.envelope().tangent, self.hull()
+        every, hull = self.envelope(), self.hull()
+        envelope, numbers = every.tangent, np.flatnonzero(every.tangential)
         region = self.region or Polygon.square().intersected(hull.domain)
         places = self.scale.from_unit(envelope_vertices(envelope, region, self.scale))
+        places = np.clip(places, self.scale.low, self.scale.high)  # rounding must not ask for P < 0
         upper, facets = hull.best(places[:, 0], places[:, 1])
         gaps = upper - envelope(places[:, 0], places[:, 1])
         self.gap = float(np.max(gaps, initial=0.0)) if len(self.attained) else np.inf
@@ -185,9 +180,9 @@ class Sandwich:
         wanted, taken = [], 0
         for k, highest in zip(wide, active, strict=True):
             place, gap = places[k], float(gaps[k])
-            mixture, key = None, ()
+            mixture = None
             if self.mixer is not None and np.isfinite(gap):
-                key = self._key(highest, hull.corners[facets[k]])
+                key = self._key(numbers[highest], hull.corners[facets[k]])
                 if key not in self._tried:
                     self._tried[key] = self._mixture(place, key, hull.slopes[facets[k]])
                 mixture = self._tried[key]
@@ -199,7 +194,7 @@ class Sandwich:
                 continue
             prices = envelope.prices[highest[0]] if len(highest) else np.zeros(2)
             least = gap if mixture is None else min(mixture.gap, gap)
-            wanted.append(_Wanted(least, gap, float(place[0]), float(place[1]), (float(prices[0]), float(prices[1])), key))
+            wanted.append(_Wanted(least, gap, float(place[0]), float(place[1]), (float(prices[0]), float(prices[1]))))
         return wanted, taken
 
     def _chosen(self, wanted: Sequence[_Wanted], count: int) -> list[tuple[float, float]]:
@@ -245,22 +240,6 @@ class Sandwich:
         steepest = np.max([[q.price_d, q.price_p] for q in (plane, *planes)], axis=0)  # at a kink what it misses is dear
         over = float(steepest @ np.maximum([point.d - d, point.p - p], 0.0))
         return _Mixture(plane, point, point.value + over - plane.value)
-
-    def _polished(self, wanted: Sequence[_Wanted], count: int) -> int:
-        """Improve the mixtures of the widest places before a solver is asked; the number of those that do then."""
-        taken = 0
-        for place in wanted[:count]:
-            found = self._tried.get(place.key) if place.key else None
-            if self.mixer is None or found is None or place.key in self._polish:
-                continue
-            self._polish.add(place.key)
-            plane = self.mixer.polished(found.plane, found.attained.channel)
-            if found.gap - (plane.value - found.plane.value) <= self.tol:
-                self._tried[place.key] = None
-                self.planes.append(plane)
-                self.attained.append(found.attained)
-                taken += 1
-        return taken
 
     def _attained_near(self, place: Array, corners: list[Attained]) -> Attained:
         """What a mixture attains near a place: it needs less of both levels than its parts, so it aims higher."""

@@ -379,9 +379,9 @@ class _Tracer:
         """Move a place off D_min(P), where no channel is strictly feasible, and off P = 0."""
         d, p = self._off_edge(self.sandwich, d, p, gap, prices)
         nearest = NEAREST * self.scale.size[0]
-        least = float(boundary.upper(p))
-        if d - least > nearest:
+        if d - float(boundary.lower(p)) > nearest:
             return d, p
+        least = float(boundary.upper(p))
         reach = min(_tangency(gap, prices[0]), 0.5 * (self.distortion[1] - least))
         return least + max(ROOT_SHARE * reach, nearest), p
 
