@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 from scipy.sparse import csr_array
 
 from cdp_toy.certificates import Evaluation, Program, evaluate
@@ -15,9 +16,9 @@ from cdp_toy.perceptions import FDivergence
 from cdp_toy.point import Bracket, Prices
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.engine import certify
-from cdp_toy.validation import check_level
+from cdp_toy.validation import Mask, check_level
 
-__all__ = ["anchors_near_boundary", "bracket_of_minimum", "check_discrete", "flat_distortion", "min_distortion"]
+__all__ = ["anchors_near_boundary", "bracket_of_minimum", "check_discrete", "error_optimal", "flat_distortion", "min_distortion"]
 
 #: Classes whose expected cost is this close to a row's least count as optimal: rounding of a few products.
 TIE = 1e-14
@@ -96,9 +97,7 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
     check_discrete(problem)
     if level < 0:
         return None
-    cost = problem.error_cost.profile_cost
-    allowed = cost <= cost.min(axis=1, keepdims=True) + TIE
-    program = Program(problem, problem.distortion_cost, max_perception=level, allowed=allowed)
+    program = Program(problem, problem.distortion_cost, max_perception=level, allowed=error_optimal(problem))
     if not program.support().any(axis=1).all():
         return None  # some observation has no error-optimal letter that mass may reach
     least = next(cheap_anchors(program))  # the class-wise source law: of all laws of those classes the nearest
@@ -106,6 +105,12 @@ def flat_distortion(problem: DiscreteProblem, max_perception: float, tol: float 
         return None
     bracket = _bracket(program, tol)
     return bracket if bracket.witness is not None else None  # by transport another law may be nearer
+
+
+def error_optimal(problem: DiscreteProblem) -> Mask:
+    """Profiles of the error cost that are of least expected cost, for every observation, shape (n_y, G)."""
+    cost = problem.error_cost.profile_cost
+    return np.asarray(cost <= cost.min(axis=1, keepdims=True) + TIE)
 
 
 def _bracket(program: Program, tol: float, budget: Budget | None = None) -> Bracket:

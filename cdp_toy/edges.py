@@ -102,9 +102,9 @@ def on_line(problem: DiscreteProblem) -> bool:
     return isinstance(cost, SquaredErrorCost) and cost.mean_x.shape[1] == 1
 
 
-def coupling(problem: DiscreteProblem) -> csr_array:
-    """Joint law with marginals p_Y and p_X, monotone in the posterior mean where there is one: perception 0."""
-    return _coupled(problem, problem.p_y, problem.p_x)
+def coupling(problem: DiscreteProblem, law: Array | None = None) -> csr_array:
+    """Joint law with marginals p_Y and p_X, or another law, monotone in the posterior mean where there is one."""
+    return _coupled(problem, problem.p_y, problem.p_x if law is None else law)
 
 
 def _coupled(problem: DiscreteProblem, mass: Array, law: Array) -> csr_array:

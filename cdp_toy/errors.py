@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cdp_toy.point import Bracket
 
-__all__ = ["CDPError", "InfeasibleError", "InputError", "MemoryRefusedError", "unknown_name"]
+__all__ = ["CDPError", "ContradictionError", "InfeasibleError", "InputError", "MemoryRefusedError", "unknown_name"]
 
 
 class CDPError(Exception):
@@ -40,6 +40,24 @@ class InfeasibleError(CDPError):
 
     def __reduce__(self) -> tuple[type[InfeasibleError], tuple[str, Bracket]]:
         return type(self), (str(self), self.min_distortion)
+
+
+class ContradictionError(CDPError):
+    """Two bounds that exclude each other: what was asked is not a convex, non-increasing function of the levels.
+
+    Parameters
+    ----------
+    message : str
+    plane, point : pairs of floats
+        Levels (D, P) whose supporting plane exceeds the value attained at the other pair.
+    """
+
+    def __init__(self, message: str, plane: tuple[float, float], point: tuple[float, float]) -> None:
+        super().__init__(message)
+        self.plane, self.point = plane, point
+
+    def __reduce__(self) -> tuple[type[ContradictionError], tuple[str, tuple[float, float], tuple[float, float]]]:
+        return type(self), (str(self), self.plane, self.point)
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:

@@ -124,6 +124,8 @@ def solve(
     try:
         if program.max_perception < 0:
             raise _BelowBoundary(search.bracket)
+        if boundary is not None:
+            search.near()  # what is known already costs one bound
         certified = certify(program, tol, search.near, warm, solver, budget)
     except _BelowBoundary as proof:
         below = proof.bracket

@@ -1,0 +1,341 @@
+"""Bounds of a convex, non-increasing function of two levels: from below by planes, from above by a hull.
+
+A plane that lies below the function everywhere bounds it from below; so does the maximum of many, their envelope.
+Points that are attained bound it from above through all of their convex combinations, and through all that lies to the
+right of or above these. Hull, envelope and their vertices come from Qhull; here are the scales, the degenerate cases and
+the places that matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import linprog
+from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
+
+from cdp_toy.validation import Array, Indices, Mask
+
+__all__ = ["Envelope", "Hull", "Polygon", "Scale", "envelope_vertices", "lower_hull", "mixture"]
+
+#: Where the monotone extension ends, in units of the rectangle: beyond its edges, so that every point has room.
+BEYOND = 2.0
+#: Facets steeper than this, in units of the rectangle and of the range of values, have no area.
+STEEPEST = 1e9
+#: Places this far outside of a domain, in units of the rectangle, count as inside: rounding.
+ROUNDING = 1e-12
+#: Planes times places that are looked at at once: a table of 16 MB.
+CHUNK = 1 << 21
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Units in which the rectangle of levels is the unit square.
+
+    Parameters
+    ----------
+    low, high : pair of floats
+        Corners of the rectangle, (D, P); a side without length counts as one of length one.
+    """
+
+    low: tuple[float, float]
+    high: tuple[float, float]
+
+    @cached_property
+    def size(self) -> Array:
+        """Lengths of the sides."""
+        size = np.subtract(self.high, self.low)
+        return np.asarray(np.where(size > 0, size, 1.0))
+
+    def to_unit(self, places: Array) -> Array:
+        """Places, shape (n, 2), in units of the rectangle."""
+        return np.asarray((places - self.low) / self.size)
+
+    def from_unit(self, places: Array) -> Array:
+        """Places, shape (n, 2), in units of the user."""
+        return np.asarray(places * self.size + self.low)
+
+
+@dataclass(frozen=True, eq=False)
+class Envelope:
+    """Maximum of the planes value + price . (place_of_tangency - place), which all lie below the function.
+
+    Attributes
+    ----------
+    places : array of shape (n, 2)
+        Where each plane has its value, (D, P).
+    values : array of shape (n,)
+    prices : array of shape (n, 2)
+        Its fall per unit of each level, not negative; inf in the second column for a plane that holds at P = 0 alone.
+
+    Examples
+    --------
+    >>> envelope = Envelope(np.array([[1.0, 1.0]]), np.array([3.0]), np.array([[2.0, 0.5]]))
+    >>> envelope([0.0, 1.0], [1.0, 3.0]).tolist()
+    [5.0, 2.0]
+    """
+
+    places: Array
+    values: Array
+    prices: Array
+
+    def __call__(self, d: ArrayLike, p: ArrayLike) -> Array:
+        """Lower bound at places, broadcast over d and p; -inf where no plane says anything."""
+        flat_d, flat_p, shape = _flat(d, p)
+        out = np.full(len(flat_d), -np.inf)
+        for part in _parts(len(flat_d), len(self.values)):
+            out[part] = self._heights(flat_d[part], flat_p[part]).max(axis=0, initial=-np.inf)
+        return out.reshape(shape)
+
+    @property
+    def tangential(self) -> Mask:
+        """Which planes bound the function on both sides of their place."""
+        return np.asarray(np.isfinite(np.column_stack([self.prices, self.places, self.values])).all(axis=1))
+
+    @property
+    def tangent(self) -> Envelope:
+        """The planes that bound the function on both sides of their place."""
+        kept = self.tangential
+        return self if kept.all() else Envelope(self.places[kept], self.values[kept], self.prices[kept])
+
+    def highest(self, places: Array, count: int) -> Indices:
+        """Numbers of the planes that are highest at places of shape (n, 2), shape (count, n), the highest first."""
+        count = min(count, len(self.values))
+        out = np.empty((count, len(places)), dtype=np.intp)
+        for part in _parts(len(places), len(self.values)):
+            table = -self._heights(places[part, 0], places[part, 1])
+            some = np.argpartition(table, count - 1, axis=0)[:count]
+            order = np.lexsort((some, np.take_along_axis(table, some, axis=0)), axis=0)
+            out[:, part] = np.take_along_axis(some, order, axis=0)
+        return out
+
+    def _heights(self, d: Array, p: Array) -> Array:
+        """Value of every plane at every place."""
+        slopes = -self.prices
+        usable = np.isfinite(slopes).all(axis=1)
+        slopes = np.where(usable[:, None], slopes, 0.0)
+        table = np.asarray(np.outer(slopes[:, 0], d))
+        with np.errstate(invalid="ignore"):
+            table += np.outer(slopes[:, 1], p)
+        table += (self.values - np.einsum("ij,ij->i", slopes, np.where(usable[:, None], self.places, 0.0)))[:, None]
+        if usable.all() and np.isfinite(p).all() and np.isfinite(self.places).all():
+            return table
+        for k in np.flatnonzero(~(usable & np.isfinite(self.places).all(axis=1))):
+            table[k] = self.values[k] + sum(
+                _paid(price, here, there) for price, here, there in zip(self.prices[k], self.places[k], (d, p))
+            )
+        # only the absence of the level lets mass on letters that cost infinitely much
+        return np.where(np.isinf(p) & (p != self.places[:, 1:]), -np.inf, np.nan_to_num(table, nan=-np.inf))
+
+
+def _paid(price: float, tangency: float, levels: Array) -> Array:
+    """price * (tangency - level), 0 where either factor is; -inf for an infinite price on the far side."""
+    with np.errstate(invalid="ignore"):
+        paid = price * (tangency - levels)
+    return np.asarray(np.where((price == 0) | (tangency == levels), 0.0, paid))
+
+
+def _flat(d: ArrayLike, p: ArrayLike) -> tuple[Array, Array, tuple[int, ...]]:
+    wide_d, wide_p = np.broadcast_arrays(np.asarray(d, dtype=np.float64), np.asarray(p, dtype=np.float64))
+    return wide_d.ravel(), wide_p.ravel(), wide_d.shape
+
+
+def _parts(n_places: int, n_rows: int) -> list[slice]:
+    step = max(1, CHUNK // max(n_rows, 1))
+    return [slice(k, k + step) for k in range(0, n_places, step)]
+
+
+@dataclass(frozen=True, eq=False)
+class Polygon:
+    """Convex region {place : normals . place <= offsets} of the plane, in units of the rectangle."""
+
+    normals: Array
+    offsets: Array
+
+    def contains(self, places: Array, slack: float = ROUNDING) -> Mask:
+        """Whether places of shape (n, 2) lie inside."""
+        return np.asarray(np.all(places @ self.normals.T <= self.offsets + slack, axis=1))
+
+    def intersected(self, other: Polygon) -> Polygon:
+        """What two regions have in common."""
+        return Polygon(np.vstack([self.normals, other.normals]), np.concatenate([self.offsets, other.offsets]))
+
+    @cached_property
+    def inside(self) -> tuple[Array, float]:
+        """Centre and radius of the largest circle inside; the radius is negative for an empty region."""
+        length = np.linalg.norm(self.normals, axis=1)
+        table = np.column_stack([self.normals, length])
+        found = linprog([0, 0, -1.0], table, self.offsets, bounds=[(None, None), (None, None), (None, 1.0)])
+        return (np.asarray(found.x[:2]), float(found.x[2])) if found.status == 0 else (np.zeros(2), -1.0)
+
+    @cached_property
+    def vertices(self) -> Array:
+        """Corners, shape (n, 2)."""
+        centre, radius = self.inside
+        if radius <= 0:
+            return np.zeros((0, 2))
+        rows = np.column_stack([self.normals, -self.offsets])
+        return np.asarray(HalfspaceIntersection(rows, centre).intersections)
+
+    @classmethod
+    def square(cls) -> Polygon:
+        """The rectangle itself."""
+        return cls(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), np.array([1.0, 0, 1, 0]))
+
+
+@dataclass(frozen=True, eq=False)
+class Hull:
+    """Lower convex hull of attained points with its monotone extension.
+
+    Attributes
+    ----------
+    scale : Scale
+    places : array of shape (n, 2)
+        Attained places (D, P).
+    values : array of shape (n,)
+    slopes, heights : arrays of shape (m, 2) and (m,)
+        Facets in units of the rectangle: height + slope . place.
+    corners : integer array of shape (m, 3)
+        Points that span each facet, by number; a projection counts as its point, and -1 is the far corner.
+    domain : Polygon
+        In units of the rectangle: convex combinations of the points, and all that lies to the right and above.
+    """
+
+    scale: Scale
+    places: Array
+    values: Array
+    slopes: Array
+    heights: Array
+    corners: Indices
+    domain: Polygon
+
+    def __call__(self, d: ArrayLike, p: ArrayLike) -> Array:
+        """Upper bound at places, broadcast over d and p; inf where no combination of the points serves."""
+        return self.best(d, p)[0]
+
+    def best(self, d: ArrayLike, p: ArrayLike) -> tuple[Array, Indices]:
+        """Upper bound at places, and the number of the facet they lie on."""
+        flat_d, flat_p, shape = _flat(d, p)
+        unit = np.minimum(self.scale.to_unit(np.column_stack([flat_d, flat_p])), BEYOND)
+        out, which = np.full(len(unit), np.inf), np.zeros(len(unit), dtype=np.intp)
+        for part in _parts(len(unit), len(self.heights)) if len(self.heights) else []:
+            table = self.slopes @ unit[part].T + self.heights[:, None]
+            which[part] = table.argmax(axis=0)
+            out[part] = table.max(axis=0)
+        out[~self.domain.contains(unit)] = np.inf
+        return out.reshape(shape), which.reshape(shape)
+
+
+def lower_hull(scale: Scale, places: Array, values: Array) -> Hull:
+    """Lower convex hull with monotone extension: to every point belong its projections onto the far edges.
+
+    Parameters
+    ----------
+    scale : Scale
+    places : array of shape (n, 2)
+    values : array of shape (n,)
+        All finite.
+    """
+    n = len(values)
+    if not n:
+        nowhere = Polygon(np.zeros((1, 2)), np.array([-1.0]))
+        return Hull(scale, places.reshape(0, 2), values, np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3), int), nowhere)
+    least, height = float(values.min()), float(np.ptp(values)) or 1.0
+    unit = np.minimum(scale.to_unit(places), BEYOND)
+    z = (values - least) / height
+    far = np.full(n, BEYOND)
+    cloud = np.concatenate(
+        [
+            np.column_stack([unit, z]),
+            np.column_stack([far, unit[:, 1], z]),
+            np.column_stack([unit[:, 0], far, z]),
+            # nothing lies below the far corner, and a lid above it gives the hull a third dimension
+            [[BEYOND, BEYOND, 0.0], [BEYOND, BEYOND, 2.0]],
+        ]
+    )
+    base = _convex_hull(cloud[:-1, :2])
+    found = _convex_hull(cloud)
+    lower = found.equations[:, 2] < -1 / STEEPEST
+    facets = found.equations[lower]
+    slopes = -height * facets[:, :2] / facets[:, 2:3]
+    heights = least - height * facets[:, 3] / facets[:, 2]
+    corners = found.simplices[lower]
+    corners = np.where(corners < 3 * n, corners % n, -1)
+    domain = Polygon(base.equations[:, :2], -base.equations[:, 2])
+    return Hull(scale, places, values, slopes, heights, corners, domain)
+
+
+def _convex_hull(cloud: Array) -> ConvexHull:
+    try:
+        return ConvexHull(cloud)
+    except QhullError:  # points within rounding of a plane: one may be moved by that much
+        return ConvexHull(cloud, qhull_options="Qt QJ")
+
+
+def mixture(places: Array, values: Array, d: float, p: float, scale: Scale) -> tuple[Indices, Array]:
+    """Convex combination of attained points of least value at or below a pair of levels.
+
+    min w.values  s.t.  w.D <= d, w.P <= p, sum w = 1, w >= 0: a linear program with at most three weights.
+
+    Returns
+    -------
+    indices, weights : arrays of at most three entries
+        Empty where no combination meets the levels.
+    """
+    nothing = np.zeros(0, dtype=np.intp), np.zeros(0)
+    if not len(values):
+        return nothing
+    limits = np.minimum(scale.to_unit(np.array([[d, p]]))[0], BEYOND)
+    unit = np.minimum(scale.to_unit(places), BEYOND)
+    worth = (values - values.min()) / (float(np.ptp(values)) or 1.0)
+    found = linprog(worth, unit.T, limits + ROUNDING, np.ones((1, len(values))), [1.0], method="highs-ds")
+    if found.status != 0:
+        return nothing
+    used = np.flatnonzero(found.x > ROUNDING)
+    return used, np.asarray(found.x[used] / found.x[used].sum())
+
+
+def envelope_vertices(envelope: Envelope, region: Polygon, scale: Scale) -> Array:
+    """Vertices of an envelope within a region, in units of the rectangle.
+
+    Within the cell of one plane a convex upper bound minus the envelope is convex, hence largest at a corner: among these
+    vertices, with those on the border of the region, is the place where bounds are farthest apart.
+
+    Returns
+    -------
+    array of shape (n, 2)
+    """
+    corners = region.vertices
+    if not len(corners):
+        return corners
+    tangent = envelope.tangent
+    slopes = -tangent.prices * scale.size
+    heights = tangent.values - np.sum(slopes * scale.to_unit(tangent.places), axis=1)
+    if not len(heights):
+        return corners
+    at_corners = corners @ slopes.T + heights
+    low, high = float(at_corners.max(axis=1).min()), float(at_corners.max())
+    unit = high - low or 1.0  # the envelope is convex: its largest value is met at a corner
+    slopes, heights = slopes / unit, (heights - low) / unit
+    top = 1.0 + 1.0
+    rows = np.concatenate(
+        [
+            np.column_stack([slopes, -np.ones(len(slopes)), heights]),
+            np.column_stack([region.normals, np.zeros(len(region.normals)), -region.offsets]),
+            [[0.0, 0.0, 1.0, -top]],
+        ]
+    )
+    centre = region.inside[0]
+    inner = np.append(centre, (top + float((slopes @ centre + heights).max())) / 2)
+    found = _intersection(rows, inner)
+    return np.concatenate([corners, found[region.contains(found, 1e-9)]])
+
+
+def _intersection(rows: Array, inner: Array) -> Array:
+    try:
+        vertices = HalfspaceIntersection(rows, inner).intersections
+    except QhullError:
+        vertices = HalfspaceIntersection(rows, inner, qhull_options="QJ").intersections
+    return np.asarray(vertices[np.isfinite(vertices).all(axis=1), :2])

@@ -1,0 +1,295 @@
+"""A traced surface: proven bounds of C(D, P) on a rectangle of levels, at every place and not only at solved points."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+from cdp_toy.curves import Curve
+from cdp_toy.errors import InputError
+from cdp_toy.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull, mixture
+from cdp_toy.point import Point, Status
+from cdp_toy.validation import Array, check_level
+
+__all__ = ["ATTAINED", "PLANES", "POINTS", "MixedPoint", "Slice", "Surface"]
+
+#: Solved points: levels, bounds of C, prices, what the channel achieves (NaN without one).
+POINTS = np.dtype(
+    [(name, "f8") for name in ("P", "D", "lower", "upper", "price_distortion", "price_perception")]
+    + [(name, "f8") for name in ("error_rate", "distortion", "perception")]
+    + [("status", "U10"), ("solver", "U48")]
+)
+#: Supporting planes value + price_distortion (D - d) + price_perception (P - p) at (d, p).
+PLANES = np.dtype([(name, "f8") for name in ("P", "D", "value", "price_distortion", "price_perception")])
+#: Error rates that channels attain, with the levels that they need.
+ATTAINED = np.dtype([(name, "f8") for name in ("P", "D", "error_rate")])
+
+
+class Slice(NamedTuple):
+    """Bounds along one level, the other one being fixed."""
+
+    levels: Array
+    lower: Array
+    upper: Array
+
+
+@dataclass(frozen=True, eq=False)
+class MixedPoint(Point):
+    """A place of a surface with the mixture of channels that attains its upper bound.
+
+    Attributes
+    ----------
+    parts : tuple of (weight, D, P, error_rate)
+        Rows of `Surface.attained`; empty where no mixture meets the levels.
+    sparse_channel : scipy.sparse.csr_array of shape (n_y, n_xhat) or None
+        The mixture itself, when channels were kept.
+    output_law : array of shape (n_xhat,) or None
+        Its output law.
+    """
+
+    parts: tuple[tuple[float, float, float, float], ...] = ()
+    sparse_channel: csr_array | None = None
+    output_law: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Lower and upper bounds of C(D, P) from supporting planes and attained points.
+
+    The lower bound is the maximum of all planes; the upper one is the lower convex hull of the attained points with its
+    monotone extension. Where D lies below the proven lower bound of D_min(P) both are inf; between the two bounds of
+    D_min(P) neither is decided: there the lower bound is finite and the upper one inf.
+
+    Attributes
+    ----------
+    distortion, perception : pairs of floats
+        The rectangle that was traced, [distortion units] and [divergence units].
+    tol : float
+        Gap that was aimed for.
+    margin : float
+        The gap was to be met where D >= D_min(P) + margin.
+    stopped : str
+        Why tracing ended.
+    points : structured array of dtype POINTS
+        Solved points, sorted by (P, D).
+    hyperplanes : structured array of dtype PLANES
+        All planes, those of solved points among them, sorted by (P, D).
+    attained : structured array of dtype ATTAINED
+        All attained points, sorted by (P, D).
+    boundary, floor : Curve or None
+        D_min(P) and D_flat(P); None where nothing is known of them.
+    about : mapping
+        Problem, scope, perception and settings, as words and numbers.
+    channels : tuple of csr_array, or None
+        Restoration channels of `attained`, when kept.
+    p_y : array of shape (n_y,) or None
+        Observation law, when channels were kept.
+    """
+
+    distortion: tuple[float, float]
+    perception: tuple[float, float]
+    tol: float
+    margin: float
+    stopped: str
+    points: NDArray[np.void]
+    hyperplanes: NDArray[np.void]
+    attained: NDArray[np.void]
+    boundary: Curve | None = None
+    floor: Curve | None = None
+    about: Mapping[str, str | float] = field(default_factory=dict)
+    channels: tuple[csr_array, ...] | None = None
+    p_y: Array | None = None
+
+    def lower(self, max_distortion: ArrayLike, max_perception: ArrayLike) -> Array:
+        """Proven lower bound of C at levels D and P, broadcast against each other."""
+        return self._bounds(max_distortion, max_perception)[0]
+
+    def upper(self, max_distortion: ArrayLike, max_perception: ArrayLike) -> Array:
+        """Proven upper bound of C at levels D and P, broadcast against each other."""
+        return self._bounds(max_distortion, max_perception)[1]
+
+    def gap(self, max_distortion: ArrayLike, max_perception: ArrayLike) -> Array:
+        """Upper minus lower bound: 0 where infeasibility is proven, inf where it is undecided."""
+        lower, upper = self._bounds(max_distortion, max_perception)
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isposinf(lower), 0.0, upper - lower)
+
+    @cached_property
+    def max_gap(self) -> float:
+        """Widest gap on the traced region: the rectangle where D >= D_min(P) + margin; inf without any point."""
+        return self.widest[0]
+
+    @cached_property
+    def widest(self) -> tuple[float, float, float]:
+        """Widest gap on the traced region, and the levels (D, P) where it is met."""
+        if not len(self.attained):
+            return math.inf, math.nan, math.nan
+        corners = self.scale.from_unit(envelope_vertices(self._envelope, self.region, self.scale))
+        if not len(corners):
+            return 0.0, math.nan, math.nan
+        gaps = self._hull(*corners.T) - self._envelope.tangent(*corners.T)
+        k = int(np.argmax(gaps))
+        return max(float(gaps[k]), 0.0), float(corners[k, 0]), float(corners[k, 1])
+
+    @cached_property
+    def region(self) -> Polygon:
+        """Where the gap was to become small, in units of the rectangle."""
+        if self.boundary is None:
+            return Polygon.square()
+        return traced_region(self.scale, self.boundary, self.margin)
+
+    @cached_property
+    def scale(self) -> Scale:
+        """Units of the rectangle."""
+        return Scale((self.distortion[0], self.perception[0]), (self.distortion[1], self.perception[1]))
+
+    @cached_property
+    def _envelope(self) -> Envelope:
+        rows = self.hyperplanes
+        prices = np.column_stack([rows["price_distortion"], rows["price_perception"]])
+        return Envelope(np.column_stack([rows["D"], rows["P"]]), rows["value"], prices)
+
+    @cached_property
+    def _hull(self) -> Hull:
+        return lower_hull(self.scale, self._places, self.attained["error_rate"])
+
+    @property
+    def _places(self) -> Array:
+        return np.column_stack([self.attained["D"], self.attained["P"]])
+
+    def _bounds(self, max_distortion: ArrayLike, max_perception: ArrayLike) -> tuple[Array, Array]:
+        d, p = np.broadcast_arrays(np.asarray(max_distortion, float), np.asarray(max_perception, float))
+        lower, upper = self._envelope(d, p), self._hull(d, p)
+        proven = (p < 0) if self.boundary is None else (p < 0) | (d < self.boundary.lower(p))
+        lower = np.where(proven, np.inf, lower)
+        upper = np.where(proven, np.inf, np.maximum(upper, lower))  # rounding
+        unknown = np.isnan(d) | np.isnan(p)
+        return np.where(unknown, np.nan, lower), np.where(unknown, np.nan, upper)
+
+    def slice(self, *, D: float | None = None, P: float | None = None, n: int = 401) -> Slice:  # noqa: N803
+        """Bounds along the rectangle at a fixed D or a fixed P.
+
+        Parameters
+        ----------
+        D, P : float
+            Exactly one of them.
+        n : int
+            Number of equally spaced levels.
+
+        Raises
+        ------
+        InputError
+            When both or none of D and P are given.
+        """
+        if (D is None) == (P is None):
+            raise InputError("give exactly one of D and P: slice(P=0.01) runs along D")
+        low, high = self.perception if P is None else self.distortion
+        levels = np.linspace(low, high, n)
+        fixed = check_level(P if D is None else D, "P" if D is None else "D")  # type: ignore[arg-type]
+        lower, upper = self._bounds(fixed, levels) if P is None else self._bounds(levels, fixed)
+        return Slice(levels, lower, upper)
+
+    def at(self, max_distortion: float, max_perception: float) -> MixedPoint:
+        """The certified interval of C at one pair of levels, with the mixture of channels that attains its upper end.
+
+        Error rate and distortion are those of the mixture; its perception is at most the mean of its parts, which is
+        what `perception` holds.
+        """
+        d, p = check_level(max_distortion, "max_distortion"), check_level(max_perception, "max_perception")
+        lower, upper = (float(bound) for bound in self._bounds(d, p))
+        places, values = self._places, self.attained["error_rate"]
+        used, weights = mixture(places, values, d, p, self.scale)
+        if math.isinf(lower) and lower > 0:
+            used, weights = used[:0], weights[:0]
+        nothing = math.nan if not len(used) else 0.0
+        error_rate, mean_d, mean_p = (
+            nothing + float(weights @ column[used]) for column in (values, places[:, 0], places[:, 1])
+        )
+        status = Status.OPTIMAL if upper - lower <= self.tol else Status.INEXACT
+        if math.isinf(upper):
+            status = Status.INFEASIBLE if math.isinf(lower) else Status.UNDECIDED
+        plane = self._prices(d, p)
+        channel, law = None, None
+        if self.channels is not None and self.p_y is not None and len(used):
+            kept = self.channels
+            channel = csr_array(sum(w * kept[k] for w, k in zip(weights, used, strict=True)))
+            law = np.asarray(self.p_y @ channel).ravel()
+        return MixedPoint(
+            status=status,
+            scope=str(self.about.get("scope", "grid")),
+            lower_bound=lower,
+            upper_bound=upper,
+            error_rate=error_rate,
+            distortion=mean_d,
+            perception=mean_p,
+            max_distortion=d,
+            max_perception=p,
+            price_distortion=plane[0],
+            price_perception=plane[1],
+            parts=tuple(
+                (float(w), *(float(x) for x in (places[k, 0], places[k, 1], values[k])))
+                for w, k in zip(weights, used, strict=True)
+            ),
+            sparse_channel=channel,
+            output_law=law,
+        )
+
+    def _prices(self, d: float, p: float) -> tuple[float, float]:
+        if not len(self.hyperplanes):
+            return math.nan, math.nan
+        best = self.hyperplanes[int(self._envelope.highest(np.array([[d, p]]), 1)[0, 0])]
+        return float(best["price_distortion"]), float(best["price_perception"])
+
+    def summary(self) -> str:
+        """Few lines of text with what was traced and how well."""
+        return "\n".join(f"{name:<22} {value}" for name, value in self._facts())
+
+    def _facts(self) -> Sequence[tuple[str, str]]:
+        solved = self.points[np.isin(self.points["status"], ["OPTIMAL", "INEXACT"])]
+        worst = max((float(x) for x in solved["upper"] - solved["lower"]), default=math.nan)
+        gap, d, p = self.widest
+        facts = [
+            ("surface", f"{self.about.get('problem', 'C(D, P)')}"),
+            ("distortion D", f"{self.distortion[0]:.6g} to {self.distortion[1]:.6g}"),
+            ("perception P", f"{self.perception[0]:.6g} to {self.perception[1]:.6g}"),
+            ("widest gap", f"{gap:.2e} at (D, P) = ({d:.6g}, {p:.6g})"),
+            ("aimed for", f"{self.tol:.2e}" + (f" from D_min(P) + {self.margin:.3g} on" if self.margin else "")),
+            ("solved points", f"{len(solved)} of {len(self.points)} asked for, none wider than {worst:.1e}"),
+            ("planes, attained", f"{len(self.hyperplanes)} and {len(self.attained)}, mixtures of solved ones included"),
+        ]
+        for name, curve in (("D_min(P)", self.boundary), ("D_flat(P)", self.floor)):
+            if curve is not None:
+                facts.append((name, f"{len(curve.brackets)} brackets, no wider than {curve.max_gap:.2e} between them"))
+        return [*facts, ("stopped", self.stopped)]
+
+    def __repr__(self) -> str:
+        return f"<Surface: {len(self.points)} points, widest gap {self.max_gap:.2e}, {self.stopped}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td style='text-align:left'>{html.escape(value)}"
+            "</td></tr>"
+            for name, value in self._facts()
+        )
+        return f"<table>{rows}</table>"
+
+
+def traced_region(scale: Scale, boundary: Curve, margin: float) -> Polygon:
+    """The rectangle where D >= D_min(P) + margin, on the safe side; with margin 0 down to the attained D_min(P)."""
+    if margin <= 0:
+        places = np.column_stack([boundary.attained["value"], boundary.attained["P"]])
+        return Polygon.square().intersected(lower_hull(scale, places, np.zeros(len(places))).domain)
+    rows = boundary.tangents[np.isfinite(boundary.tangents["price"])]
+    normals = np.column_stack([-np.ones(len(rows)), -rows["price"]])
+    offsets = -(rows["value"] + rows["price"] * rows["P"] + margin) - normals @ np.array(scale.low)
+    normals = normals * scale.size
+    length = np.linalg.norm(normals, axis=1)
+    return Polygon.square().intersected(Polygon(normals / length[:, None], offsets / length))

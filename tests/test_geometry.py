@@ -1,0 +1,175 @@
+"""Hulls, envelopes and their vertices against linear programs and dense sampling, also where Qhull has a hard time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import linprog
+
+from cdp_toy.geometry import Envelope, Polygon, Scale, envelope_vertices, lower_hull, mixture
+
+Array = np.ndarray
+UNIT = Scale((0.0, 0.0), (1.0, 1.0))
+RNG = np.random.default_rng(0)
+
+
+def root(d: Array, p: Array) -> Array:
+    """Vertical tangent at D = 0 and at P = 0, as the surfaces of the paper have."""
+    return 1 - np.sqrt(d) / 2 - np.sqrt(p) / 3
+
+
+def bowl(d: Array, p: Array) -> Array:
+    return (1 - d) ** 2 + (1 - p) ** 2 / 2 + (2 - d - p) ** 2 / 5
+
+
+#: name -> attained places and values, in units of the unit square
+CLOUDS: dict[str, tuple[Array, Array]] = {
+    "random": (RNG.random((40, 2)), RNG.random(40)),
+    "bowl": (x := RNG.random((60, 2)), bowl(*x.T)),
+    "root": (y := RNG.random((60, 2)) ** 3, root(*y.T)),
+    "one_point": (np.array([[0.3, 0.4]]), np.array([2.0])),
+    "two_points": (np.array([[0.3, 0.4], [0.6, 0.1]]), np.array([2.0, 1.0])),
+    "collinear": (np.column_stack([np.linspace(0, 1, 9), np.full(9, 0.5)]), np.linspace(1, 0, 9) ** 2),
+    "duplicates": (np.repeat(RNG.random((6, 2)), 5, axis=0), np.repeat(RNG.random(6), 5)),
+    "nearly_equal": (np.full((5, 2), 0.5) + 1e-13 * RNG.random((5, 2)), 1 + 1e-13 * RNG.random(5)),
+    "constant": (RNG.random((20, 2)), np.full(20, 0.25)),
+    "plane": (z := RNG.random((30, 2)), 3 - z @ [1.0, 2.0]),
+    "corners": (np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([3.0, 2, 1, 0])),
+}
+
+#: rectangles of the same clouds: as they are, and as thin and far from the origin as levels may be
+SCALES = {
+    "unit": UNIT,
+    "thin": Scale((0.645, 3e-4), (0.715, 3e-2)),
+    "tiny": Scale((0.7, 1e-9), (0.7 + 1e-6, 2e-9)),
+    "large": Scale((100.0, 0.0), (1e4, 50.0)),
+}
+clouds = pytest.mark.parametrize("cloud", CLOUDS)
+
+
+def least_mixture(places: Array, values: Array, place: Array) -> float:
+    """Least mean value of a mixture at or below a place, as the linear program that it is; inf without one."""
+    found = linprog(values, places.T, place + 1e-13, np.ones((1, len(values))), [1.0])
+    return float(found.fun) if found.status == 0 else np.inf
+
+
+@pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
+@clouds
+def test_the_hull_is_the_least_mixture(cloud: str, scale: Scale) -> None:
+    places, values = CLOUDS[cloud]
+    values = 0.2 + 1e-3 * values
+    hull = lower_hull(scale, scale.from_unit(places), values)
+    asked = np.concatenate([RNG.random((40, 2)), 0.9 * places[:20] + 0.1 * RNG.random((len(places[:20]), 2))])
+    asked = asked[np.abs(asked[:, None] - places[None]).min(axis=(1, 2)) > 1e-9]  # off the edges of the domain
+    here, there = (scale.to_unit(scale.from_unit(rows)) for rows in (places, asked))  # as doubles far away have them
+    expected = np.array([least_mixture(here, values, place) for place in there])
+    assert_allclose(hull(*scale.from_unit(asked).T), expected, rtol=0, atol=1e-12)
+
+
+@clouds
+def test_attained_points_lie_on_or_above_their_hull_and_inside_of_its_domain(cloud: str) -> None:
+    places, values = CLOUDS[cloud]
+    above = values - lower_hull(UNIT, places, values)(*places.T)
+    assert np.all(above >= -1e-12)
+    assert above.min() <= 1e-12  # the lowest point at least lies on it
+
+
+@clouds
+def test_the_hull_does_not_increase_and_ends_nowhere(cloud: str) -> None:
+    places, values = CLOUDS[cloud]
+    hull = lower_hull(UNIT, places, values)
+    d, p = RNG.random((2, 50))
+    here, there = hull(d, p), hull(d + RNG.random(50), p + RNG.random(50))
+    assert np.all(there[np.isfinite(here)] <= here[np.isfinite(here)] + 1e-12)
+    assert hull(1e9, 1e9) == pytest.approx(values.min(), abs=1e-12)
+    assert hull(-0.1, 2.0) == np.inf
+
+
+def test_the_hull_of_nothing_is_infinite() -> None:
+    hull = lower_hull(UNIT, np.zeros((0, 2)), np.zeros(0))
+    assert np.all(np.isinf(hull([0.0, 1.0], 0.5)))
+
+
+@clouds
+def test_mixtures_attain_the_hull(cloud: str) -> None:
+    places, values = CLOUDS[cloud]
+    hull = lower_hull(UNIT, places, values)
+    for d, p in RNG.random((10, 2)):
+        used, weights = mixture(places, values, d, p, UNIT)
+        if not len(used):
+            assert hull(d, p) == np.inf
+            continue
+        assert len(used) <= 3
+        assert weights.sum() == pytest.approx(1)
+        assert weights.min() > 0
+        assert np.all(weights @ places[used] <= np.array([d, p]) + 1e-11)
+        assert weights @ values[used] == pytest.approx(float(hull(d, p)), abs=1e-9)
+
+
+def tangents(function: object, places: Array) -> Envelope:
+    """Tangent planes by central differences."""
+    h = 1e-6
+    d, p = places.T
+    prices = [function(d - h, p) - function(d + h, p), function(d, p - h) - function(d, p + h)]  # type: ignore[operator]
+    return Envelope(places, function(d, p), np.column_stack(prices) / (2 * h))  # type: ignore[operator]
+
+
+REGIONS = {
+    "square": Polygon.square(),
+    "cut": Polygon.square().intersected(Polygon(np.array([[-0.8, -0.6]]), np.array([-0.5]))),
+}
+
+
+@pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
+@pytest.mark.parametrize("function", [bowl, root])
+def test_the_widest_gap_is_at_a_vertex_of_the_envelope(function: object, region: Polygon) -> None:
+    places = 0.05 + 0.9 * RNG.random((30, 2))
+    envelope = tangents(function, places)
+    corners = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    attained = np.concatenate([places, corners])
+    hull = lower_hull(UNIT, attained, function(*attained.T))  # type: ignore[operator]
+    vertices = envelope_vertices(envelope, region, UNIT)
+    assert region.contains(vertices, 1e-8).all()
+    widest = (hull(*vertices.T) - envelope(*vertices.T)).max()
+    sample = RNG.random((20_000, 2))
+    sample = sample[region.contains(sample)]
+    gaps = hull(*sample.T) - envelope(*sample.T)
+    assert gaps.min() >= -1e-9
+    assert gaps.max() <= widest + 1e-9
+    assert gaps.max() >= 0.8 * widest
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_few_planes_have_the_corners_of_the_region_as_vertices(count: int) -> None:
+    places = np.array([[0.5, 0.5], [0.5, 0.5]])[:count]
+    envelope = Envelope(places, np.ones(count), np.ones((count, 2)))
+    vertices = envelope_vertices(envelope, Polygon.square(), UNIT)
+    for corner in ([0, 0], [0, 1], [1, 0], [1, 1]):
+        assert np.abs(vertices - corner).max(axis=1).min() < 1e-9
+
+
+def test_an_empty_region_has_no_vertices() -> None:
+    nowhere = Polygon.square().intersected(Polygon(np.array([[1.0, 0.0]]), np.array([-1.0])))
+    assert nowhere.inside[1] < 0
+    assert envelope_vertices(tangents(bowl, RNG.random((5, 2))), nowhere, UNIT).shape == (0, 2)
+
+
+def test_planes_of_infinite_price_hold_at_their_own_level_alone() -> None:
+    envelope = Envelope(np.array([[0.5, 0.0], [0.5, 1.0]]), np.array([2.0, 1.0]), np.array([[1.0, np.inf], [0.0, 0.5]]))
+    assert envelope(0.0, 0.0) == 2.5
+    assert envelope(0.0, 1e-12) == pytest.approx(1.5)
+    assert len(envelope.tangent.values) == 1
+
+
+def test_only_planes_without_a_level_hold_where_the_level_is_absent() -> None:
+    planes = Envelope(np.array([[0.5, 1.0], [0.5, np.inf]]), np.array([2.0, 1.0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    assert planes(0.5, np.inf) == 1.0
+    assert planes(0.5, 3.0) == 2.0
+
+
+def test_evaluation_broadcasts() -> None:
+    envelope = tangents(bowl, RNG.random((5, 2)))
+    assert envelope(np.zeros((4, 1)), np.zeros(3)).shape == (4, 3)
+    assert lower_hull(UNIT, *CLOUDS["bowl"])(np.zeros((4, 1)), np.zeros(3)).shape == (4, 3)
+    assert envelope(0.5, 0.5).shape == ()
