@@ -60,7 +60,7 @@ _HOME = {
     "solve": "solving",
     "SolveInterrupted": "solving",
     "Status": "point",
-    "Surface": "surface",
+    "Surface": "surfaces",
     "TableClassifier": "classifiers",
     "TableDegradation": "degradations",
     "TableSource": "sources",

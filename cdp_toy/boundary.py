@@ -18,7 +18,8 @@ from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.engine import certify
 from cdp_toy.validation import Mask, check_level
 
-__all__ = ["anchors_near_boundary", "bracket_of_minimum", "check_discrete", "error_optimal", "flat_distortion", "min_distortion"]
+__all__ = ["anchors_near_boundary", "bracket_of_minimum", "check_discrete"]
+__all__ += ["error_optimal", "flat_distortion", "min_distortion"]
 
 #: Classes whose expected cost is this close to a row's least count as optimal: rounding of a few products.
 TIE = 1e-14

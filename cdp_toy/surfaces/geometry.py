@@ -2,8 +2,8 @@
 
 A plane that lies below the function everywhere bounds it from below; so does the maximum of many, their envelope.
 Points that are attained bound it from above through all of their convex combinations, and through all that lies to the
-right of or above these. Hull, envelope and their vertices come from Qhull; here are the scales, the degenerate cases and
-the places that matter.
+right of or above these. Hull, envelope and their vertices come from Qhull; here are the scales, the degenerate cases
+and the places that matter.
 """
 
 from __future__ import annotations
@@ -114,20 +114,26 @@ class Envelope:
     def _heights(self, d: Array, p: Array) -> Array:
         """Value of every plane at every place."""
         slopes = -self.prices
-        usable = np.isfinite(slopes).all(axis=1)
+        usable: Mask = np.asarray(np.isfinite(slopes).all(axis=1))
         slopes = np.where(usable[:, None], slopes, 0.0)
-        table = np.asarray(np.outer(slopes[:, 0], d))
-        with np.errstate(invalid="ignore"):
-            table += np.outer(slopes[:, 1], p)
+        table = _outer(slopes[:, 0], d) + _outer(slopes[:, 1], p)
         table += (self.values - np.einsum("ij,ij->i", slopes, np.where(usable[:, None], self.places, 0.0)))[:, None]
         if usable.all() and np.isfinite(p).all() and np.isfinite(self.places).all():
             return table
         for k in np.flatnonzero(~(usable & np.isfinite(self.places).all(axis=1))):
-            table[k] = self.values[k] + sum(
-                _paid(price, here, there) for price, here, there in zip(self.prices[k], self.places[k], (d, p))
-            )
+            sides = zip(self.prices[k], self.places[k], (d, p), strict=True)
+            table[k] = self.values[k] + sum(_paid(price, here, there) for price, here, there in sides)
         # only the absence of the level lets mass on letters that cost infinitely much
         return np.where(np.isinf(p) & (p != self.places[:, 1:]), -np.inf, np.nan_to_num(table, nan=-np.inf))
+
+
+def _outer(slopes: Array, levels: Array) -> Array:
+    """slope * level, 0 where a slope is."""
+    infinite = np.isinf(levels)
+    table = np.asarray(np.outer(slopes, np.where(infinite, 0.0, levels)))
+    if infinite.any():
+        table[np.ix_(slopes != 0, infinite)] = -np.inf
+    return table
 
 
 def _paid(price: float, tangency: float, levels: Array) -> Array:
@@ -298,15 +304,21 @@ def mixture(places: Array, values: Array, d: float, p: float, scale: Scale) -> t
 
 
 def envelope_vertices(envelope: Envelope, region: Polygon, scale: Scale) -> Array:
-    """Vertices of an envelope within a region, in units of the rectangle.
+    """Vertices of an envelope within a region of the rectangle.
 
-    Within the cell of one plane a convex upper bound minus the envelope is convex, hence largest at a corner: among these
-    vertices, with those on the border of the region, is the place where bounds are farthest apart.
+    Within the cell of one plane a convex upper bound minus the envelope is convex, hence largest at a corner: among
+    these vertices, with those on the border of the region, is the place where bounds are farthest apart.
 
     Returns
     -------
     array of shape (n, 2)
+        Places (D, P), in units of the user.
     """
+    found = _unit_vertices(envelope, region, scale)
+    return np.clip(scale.from_unit(found), scale.low, scale.high)  # rounding must not leave the rectangle
+
+
+def _unit_vertices(envelope: Envelope, region: Polygon, scale: Scale) -> Array:
     corners = region.vertices
     if not len(corners):
         return corners

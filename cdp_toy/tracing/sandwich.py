@@ -1,9 +1,9 @@
 """The sandwich: a convex, non-increasing function of two levels between planes and a hull, made thinner where it gapes.
 
 The bounds are farthest apart at a vertex of the lower one. There either a solver is asked, or, at next to no cost, what
-is known around the vertex is mixed: the certificates of the planes that meet there, which prove a plane that lies higher,
-and the channels at the corners of the facet above, which attain a point that lies lower. Mixtures are themselves proven,
-and solvers are only asked where they are not good enough.
+is known around the vertex is mixed: the certificates of the planes that meet there, which prove a plane that lies
+higher, and the channels at the corners of the facet above, which attain a point that lies lower. Mixtures are proven
+themselves, and solvers are only asked where they are not good enough.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.spatial import cKDTree
 
 from cdp_toy.errors import ContradictionError
-from cdp_toy.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
+from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
 from cdp_toy.validation import Array, Indices
 
 __all__ = ["Attained", "Mixer", "Plane", "Sandwich"]
@@ -124,6 +125,7 @@ class Sandwich:
     gap: float = np.inf
     mixed: int = 0
     _asked: list[Array] = field(default_factory=list)
+    _closed: Array = field(default_factory=lambda: np.zeros((0, 2)))
     _tried: dict[tuple[int, ...], _Mixture | None] = field(default_factory=dict)
 
     def envelope(self) -> Envelope:
@@ -158,24 +160,34 @@ class Sandwich:
         wanted: list[_Wanted] = []
         for _ in range(MOST_ROUNDS):
             wanted, taken = self._round()
-            wanted.sort(key=lambda place: -place.hoped)
+            if not taken and not wanted and len(self._closed):  # rounding may have hidden one
+                self._closed = self._closed[:0]
+                wanted, taken = self._round()
             self.mixed += taken
             if not taken:
                 break
+        wanted.sort(key=lambda place: -place.hoped)
         return self._chosen(wanted, count)
 
     def _round(self) -> tuple[list[_Wanted], int]:
-        """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places."""
+        """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places.
+
+        Bounds come only closer: a vertex where they were close, and which is one still, needs no second look.
+        """
         every, hull = self.envelope(), self.hull()
         envelope, numbers = every.tangent, np.flatnonzero(every.tangential)
         region = self.region or Polygon.square().intersected(hull.domain)
-        places = self.scale.from_unit(envelope_vertices(envelope, region, self.scale))
-        places = np.clip(places, self.scale.low, self.scale.high)  # rounding must not ask for P < 0
+        places = envelope_vertices(envelope, region, self.scale)
+        unit = self.scale.to_unit(places)
+        if len(self._closed):
+            open_ = cKDTree(self._closed).query(unit, distance_upper_bound=SAME)[0] > SAME
+            places, unit = places[open_], unit[open_]
         upper, facets = hull.best(places[:, 0], places[:, 1])
         gaps = upper - envelope(places[:, 0], places[:, 1])
         self.gap = float(np.max(gaps, initial=0.0)) if len(self.attained) else np.inf
         wide = np.argsort(-gaps, kind="stable")
         wide = wide[gaps[wide] > self.tol]
+        self._closed = np.concatenate([self._closed, unit[gaps <= self.tol]])
         active = envelope.highest(places[wide], 3).T if len(envelope.values) else np.zeros((len(wide), 0), dtype=int)
         wanted, taken = [], 0
         for k, highest in zip(wide, active, strict=True):
@@ -237,7 +249,9 @@ class Sandwich:
         if plane is None:
             return None
         point = self._attained_near(place, corners)
-        steepest = np.max([[q.price_d, q.price_p] for q in (plane, *planes)], axis=0)  # at a kink what it misses is dear
+        steepest = np.max(
+            [[q.price_d, q.price_p] for q in (plane, *planes)], axis=0
+        )  # at a kink what it misses is dear
         over = float(steepest @ np.maximum([point.d - d, point.p - p], 0.0))
         return _Mixture(plane, point, point.value + over - plane.value)
 
@@ -278,7 +292,7 @@ def _check(planes: Sequence[Plane], points: Sequence[Attained]) -> None:
         return
     envelope, table = _envelope(planes), _table(points, 3)
     excess = envelope(table[:, 0], table[:, 1]) - table[:, 2]
-    for k in np.flatnonzero(excess > ROUNDING):
+    for k in np.flatnonzero(excess > ROUNDING).tolist():
         point = points[k]
         plane = planes[int(envelope.highest(table[k : k + 1, :2], 1)[0, 0])]
         paid = sum(

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cdp_toy.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
+from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
 from cdp_toy.validation import Array
 
 __all__ = ["BRACKETS", "TANGENTS", "VALUES", "Curve"]
@@ -61,7 +61,7 @@ class Curve:
         """Widest gap where it was traced."""
         if not len(self.attained) or not len(self.tangents):
             return float("inf")
-        places = self._scale.from_unit(envelope_vertices(self._envelope, Polygon.square(), self._scale))
+        places = envelope_vertices(self._envelope, Polygon.square(), self._scale)
         return max(float(np.max(self._hull(*places.T) - self._envelope.tangent(*places.T))), 0.0)
 
     @cached_property

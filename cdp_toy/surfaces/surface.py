@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from cdp_toy.curves import Curve
 from cdp_toy.errors import InputError
-from cdp_toy.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull, mixture
 from cdp_toy.point import Point, Status
+from cdp_toy.surfaces.curves import Curve
+from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull, mixture
 from cdp_toy.validation import Array, check_level
 
 __all__ = ["ATTAINED", "PLANES", "POINTS", "MixedPoint", "Slice", "Surface"]
@@ -132,7 +132,7 @@ class Surface:
         """Widest gap on the traced region, and the levels (D, P) where it is met."""
         if not len(self.attained):
             return math.inf, math.nan, math.nan
-        corners = self.scale.from_unit(envelope_vertices(self._envelope, self.region, self.scale))
+        corners = envelope_vertices(self._envelope, self.region, self.scale)
         if not len(corners):
             return 0.0, math.nan, math.nan
         gaps = self._hull(*corners.T) - self._envelope.tangent(*corners.T)
@@ -174,7 +174,7 @@ class Surface:
         unknown = np.isnan(d) | np.isnan(p)
         return np.where(unknown, np.nan, lower), np.where(unknown, np.nan, upper)
 
-    def slice(self, *, D: float | None = None, P: float | None = None, n: int = 401) -> Slice:  # noqa: N803
+    def slice(self, *, D: float | None = None, P: float | None = None, n: int = 401) -> Slice:
         """Bounds along the rectangle at a fixed D or a fixed P.
 
         Parameters
@@ -235,7 +235,7 @@ class Surface:
             price_distortion=plane[0],
             price_perception=plane[1],
             parts=tuple(
-                (float(w), *(float(x) for x in (places[k, 0], places[k, 1], values[k])))
+                (float(w), float(places[k, 0]), float(places[k, 1]), float(values[k]))
                 for w, k in zip(weights, used, strict=True)
             ),
             sparse_channel=channel,

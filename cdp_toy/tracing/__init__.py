@@ -1,0 +1,176 @@
+"""`trace`: a whole surface with a certified interval at every pair of levels, not only at those that were solved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cdp_toy.errors import InputError
+from cdp_toy.finite import DiscreteProblem
+from cdp_toy.surfaces import Surface
+from cdp_toy.tracing.finite_oracle import FiniteOracle
+from cdp_toy.tracing.oracles import FormulaOracle, Oracle, TracedOracle
+from cdp_toy.tracing.tracer import Settings, Tracer
+from cdp_toy.validation import check_level, finite_array
+
+__all__ = ["trace"]
+
+#: Default width of the strip between the proofs of D_min(P), in units of the range of D.
+BOUNDARY_SHARE = 1e-3
+#: Single points are asked to be so much sharper than the surface.
+POINT_SHARE, POINT_TOL = 1e-2, 1e-8
+
+
+def trace(
+    problem: DiscreteProblem | Oracle,
+    distortion: tuple[float, float] | None = None,
+    perception: tuple[float, float] | None = None,
+    tol: float = 1e-4,
+    *,
+    grid: tuple[ArrayLike, ArrayLike] | None = None,
+    max_points: int | None = None,
+    margin: float = 0.0,
+    boundary_tol: float | None = None,
+    point_tol: float | None = None,
+    batch: int | None = None,
+    progress: bool = True,
+    keep_channels: bool = False,
+) -> Surface:
+    """Bounds of C(D, P) at every pair of levels of a rectangle.
+
+    C is convex and non-increasing: the supporting planes of solved points bound it from below everywhere, and the
+    convex hull of attained points with its monotone extension from above. New points go where the two are farthest
+    apart, until the gap is at most `tol` everywhere. For a finite problem neighbouring potentials and channels are
+    mixed first, and a solver is only asked where mixtures are not good enough.
+
+    Parameters
+    ----------
+    problem : DiscreteProblem or callable
+        A callable answers (D, P) with a `Point`, and may have a method `min_distortion(P)` that returns a `Bracket`.
+    distortion, perception : pairs of floats, optional
+        The rectangle [distortion units], [divergence units]; needed for a callable. By default D runs from D_min(inf)
+        to the larger of D_min at the least P and of D_flat, and P from 0 until D_min(P) has fallen to D_min(inf) up to
+        one per cent of its way.
+    tol : float
+        Gap to aim for [units of the error rate].
+    grid : pair of arrays, optional
+        Levels (D values, P values) of a plain lattice, solved in place of the search.
+    max_points : int, optional
+        Most solves, those for D_min(P) and D_flat(P) included.
+    margin : float
+        The gap is to be met where D >= D_min(P) + margin [distortion units]: the surface falls like a root there.
+    boundary_tol : float, optional
+        Width of the strip between the proofs of D_min(P), and of D_flat(P) [distortion units]; by default a thousandth
+        of the range of D, and at most half the margin.
+    point_tol : float, optional
+        Certified gap of single points; by default the smaller of 1e-8 and tol/100.
+    batch : int, optional
+        Places that are asked for at once; by default one, and later a twentieth of the number of solves.
+    progress : bool
+        Show a bar with the solves done and the widest gap.
+    keep_channels : bool
+        Keep the restoration channels of all attained points, for `Surface.at`.
+
+    Returns
+    -------
+    Surface
+        `stopped` says why tracing ended: the tolerance, the budget, the interrupt key, or a boundary too near to solve.
+
+    Raises
+    ------
+    ContradictionError
+        When answers exclude each other: the function is not convex and non-increasing, or a bound is wrong.
+    InputError
+        When an argument makes no sense; the message says which.
+
+    References
+    ----------
+    Liu, Zhang and Xiong, NeurIPS 2019, Theorem 1 (C is convex and non-increasing).
+
+    Examples
+    --------
+    >>> import cdp_toy as cdp
+    >>> grid = cdp.presets.paper_toy().discretize(n=31)
+    >>> surface = trace(grid, (0.66, 0.72), (0.003, 0.02), tol=2e-4, margin=1e-3, progress=False)
+    >>> surface.stopped, surface.max_gap <= 2e-4
+    ('tolerance reached', True)
+    """
+    oracle = _oracle(problem, tol, point_tol, keep_channels)
+    for name, value in (("tol", tol), ("boundary_tol", boundary_tol), ("max_points", max_points), ("batch", batch)):
+        if value is not None and not value > 0:
+            raise InputError(f"{name} must be positive, got {value}")
+    if not 0 <= margin < math.inf:
+        raise InputError(f"margin must be finite and at least 0, got {margin}")
+    lattice = None
+    if grid is not None:
+        lattice = _lattice(grid)
+        distortion, perception = ((float(levels[0]), float(levels[-1])) for levels in lattice)
+    levels_p = oracle.default_perception() if perception is None else _range(perception, "perception")
+    levels_d = oracle.default_distortion(levels_p) if distortion is None else _range(distortion, "distortion")
+    if boundary_tol is None:
+        boundary_tol = BOUNDARY_SHARE * (levels_d[1] - levels_d[0] or 1.0)
+        boundary_tol = min(boundary_tol, margin / 2) if margin > 0 else boundary_tol
+    most = math.inf if max_points is None else max_points
+    tracer = Tracer(oracle, Settings(levels_d, levels_p, tol, margin, boundary_tol, most, batch, keep_channels))
+    with _bar(progress) as tick:
+        try:
+            for _ in tracer.search() if lattice is None else tracer.lattice(*lattice):
+                tick(tracer)
+        except KeyboardInterrupt:
+            tracer.stopped = "interrupted"
+    return tracer.surface()
+
+
+def _oracle(
+    problem: DiscreteProblem | Oracle, tol: float, point_tol: float | None, keep_channels: bool
+) -> TracedOracle:
+    if isinstance(problem, DiscreteProblem):
+        return FiniteOracle(problem, min(POINT_TOL, POINT_SHARE * tol) if point_tol is None else point_tol)
+    if not callable(problem):
+        raise TypeError(
+            f"trace needs a DiscreteProblem or a callable (D, P) -> Point, got {type(problem).__name__}: call "
+            "problem.discretize(n=201) for the grid problem"
+        )
+    if keep_channels:
+        raise InputError("keep_channels=True: only finite problems have channels to be kept")
+    return FormulaOracle(problem)
+
+
+def _lattice(grid: tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    if len(grid) != 2:
+        raise InputError(f"grid must be a pair (D values, P values), got {len(grid)} entries")
+    d_values, p_values = (np.unique(finite_array(values, f"grid[{k}]", 1)) for k, values in enumerate(grid))
+    if not len(d_values) or not len(p_values):
+        raise InputError("grid needs at least one value of D and one of P")
+    return d_values, p_values
+
+
+def _range(value: Sequence[float], name: str) -> tuple[float, float]:
+    try:
+        low, high = (check_level(v, name) for v in value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a pair (low, high) of numbers: {error}") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise InputError(f"{name} must be a pair (low, high) of finite levels with low <= high, got ({low}, {high})")
+    return low, high
+
+
+@contextmanager
+def _bar(shown: bool) -> Iterator[Callable[[Tracer], None]]:
+    """A progress bar with the solves done and the widest gap."""
+    if not shown:
+        yield lambda tracer: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc="trace", unit=" solves") as bar:
+
+        def tick(tracer: Tracer) -> None:
+            bar.set_postfix_str(f"widest gap {tracer.sandwich.gap:.1e}", refresh=False)
+            bar.update(tracer.solves - bar.n)
+
+        yield tick
