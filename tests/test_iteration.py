@@ -93,7 +93,9 @@ def test_a_matrix_that_cannot_be_factorized_is_refused() -> None:
 
 ROUTES: dict[str, Callable[[], PairLoops]] = {
     "numpy": lambda: pair_loops.INTERPRETED,
-    "uncompiled": lambda: PairLoops(pair_loops._fold, pair_loops._unfold, pair_loops._band, pair_loops._lowest),
+    "uncompiled": lambda: PairLoops(
+        pair_loops._fold, pair_loops._unfold, pair_loops._band, pair_loops._lowest, pair_loops._product
+    ),
     "compiled": pair_loops.pair_loops,
 }
 
@@ -126,6 +128,13 @@ def test_products_within_rows(sizes: tuple[int, int, int], loops: PairLoops) -> 
 def test_the_lowest_ratio(loops: PairLoops) -> None:
     assert loops.lowest(np.array([1.0, -3.0, 5.0]), np.array([2.0, 4.0, 1.0])) == -0.75
     assert math.isnan(loops.lowest(np.array([1.0, math.nan, -5.0]), np.ones(3)))
+
+
+def test_the_product_with_a_sparse_matrix(loops: PairLoops) -> None:
+    pairs, rng = random_support(np.random.default_rng(3), 7, 5, 2), np.random.default_rng(4)
+    values, vector, full = rng.random(pairs.size), rng.random(5), np.zeros((7, 5))
+    full[pairs.rows, pairs.columns] = values
+    assert_allclose(loops.product(pairs.rows, pairs.columns, values, vector, 7), full @ vector, rtol=1e-12)
 
 
 def test_compiled_loops_are_used_when_numba_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

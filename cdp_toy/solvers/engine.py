@@ -38,7 +38,7 @@ SolverName = Literal["auto", "interior_point", "levels", "linear_program", "refe
 SOLVERS: tuple[SolverName, ...] = get_args(SolverName)
 
 #: Solvers are asked for this share of a tolerance: the rest is for what repairing their channel costs.
-INNER_SHARE = 0.05
+INNER_SHARE = 0.2
 
 #: ... but for no less than this times the root of the number of pairs, in units of the mean cost: rounding stalls the
 #: iteration (6400 x 6400 pairs took 100 steps instead of 30 for a goal three times smaller).

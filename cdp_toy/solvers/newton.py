@@ -170,12 +170,12 @@ class System:
     def _to_rows(self, dv: Array) -> Array:
         """theta dv."""
         support = self.data.support
-        return support.row_sums(self.theta * dv[support.columns])
+        return pair_loops().product(support.rows, support.columns, self.theta, dv, support.shape[0])
 
     def _to_columns(self, du: Array) -> Array:
         """theta' du."""
         support = self.data.support
-        return support.column_sums(self.theta * du[support.rows])
+        return pair_loops().product(support.columns, support.rows, self.theta, du, support.shape[1])
 
     def _prices(self) -> None:
         """Response of (dv, du) to a unit change of each price, and what that does to the two levels."""

@@ -60,6 +60,7 @@ class PairLoops(NamedTuple):
     unfold: Callable[..., tuple[Array, Array, Array, Array, Array, float, float]]
     band: Callable[..., tuple[Array, Array]]
     lowest: Callable[[Array, Array], float]
+    product: Callable[[Indices, Indices, Array, Array, int], Array]
 
 
 @cache
@@ -68,13 +69,12 @@ def pair_loops() -> PairLoops:
     compile_loop = jit()
     if compile_loop is None:
         return INTERPRETED
-    fold, unfold, band, lowest = (compile_loop(loop) for loop in (_fold, _unfold, _band, _lowest))
+    fold, unfold, *others = (compile_loop(loop) for loop in (_fold, _unfold, _band, _lowest, _product))
     # plain tuples: numba's cache on disk would remember our classes, and fail to load once one of them is renamed
     return PairLoops(
         lambda pairs, letters, *rest: fold(tuple(pairs), tuple(letters), *rest),
         lambda pairs, letters, prices, *rest: unfold(tuple(pairs), tuple(letters), tuple(prices), *rest),
-        band,
-        lowest,
+        *others,
     )
 
 
@@ -152,7 +152,14 @@ def _lowest_interpreted(change: Array, value: Array) -> float:
     return float((change / value).min())
 
 
-INTERPRETED = PairLoops(_fold_interpreted, _unfold_interpreted, _band_interpreted, _lowest_interpreted)
+def _product_interpreted(rows: Indices, columns: Indices, values: Array, vector: Array, n_rows: int) -> Array:
+    """Product of a sparse matrix, in coordinates, with a vector."""
+    return _sums(rows, values * vector[columns], n_rows)
+
+
+INTERPRETED = PairLoops(
+    _fold_interpreted, _unfold_interpreted, _band_interpreted, _lowest_interpreted, _product_interpreted
+)
 
 
 def _fold(
@@ -257,3 +264,10 @@ def _lowest(change: Array, value: Array) -> float:
             return np.nan
         least = min(least, ratio)
     return least
+
+
+def _product(rows: Indices, columns: Indices, values: Array, vector: Array, n_rows: int) -> Array:
+    out = np.zeros(n_rows)
+    for k in range(len(rows)):
+        out[rows[k]] += values[k] * vector[columns[k]]
+    return out
