@@ -37,6 +37,17 @@ def test_the_enclosure_has_the_digits_that_are_shown(tmp_path: Path, monkeypatch
     assert verify_file(tmp_path / "point.json").verdict == "VERIFIED"
 
 
+def test_the_surface_is_traced() -> None:
+    code = next(block for block in BLOCKS if "cdp.trace(" in block)
+    names: dict[str, object] = {"cdp": cdp, "grid": cdp.presets.paper_toy().discretize(n=51)}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), names)
+    assert "tolerance reached" in printed.getvalue()
+    surface = names["surface"]
+    assert surface.lower(0.7, 0.01) <= surface.upper(0.7, 0.01) <= surface.lower(0.7, 0.01) + 1e-4
+
+
 def test_the_path_from_samples_to_a_plotted_point_is_short_and_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from cdp_toy.validation import check_level, finite_array
 __all__ = ["trace"]
 
 #: Default width of the strip between the proofs of D_min(P), in units of the range of D.
-BOUNDARY_SHARE = 1e-3
+BOUNDARY_SHARE = 2e-3
 #: Single points are asked to be so much sharper than the surface.
 POINT_SHARE, POINT_TOL = 1e-2, 1e-8
 
@@ -64,8 +64,8 @@ def trace(
     margin : float
         The gap is to be met where D >= D_min(P) + margin [distortion units]: the surface falls like a root there.
     boundary_tol : float, optional
-        Width of the strip between the proofs of D_min(P), and of D_flat(P) [distortion units]; by default a thousandth
-        of the range of D, and at most half the margin.
+        Width of the strip between the proofs of D_min(P), and of D_flat(P) [distortion units]; by default two
+        thousandths of the range of D. That of D_min(P) is at most half the margin.
     point_tol : float, optional
         Certified gap of single points; by default the smaller of 1e-8 and tol/100.
     batch : int, optional
@@ -113,7 +113,6 @@ def trace(
     levels_d = oracle.default_distortion(levels_p) if distortion is None else _range(distortion, "distortion")
     if boundary_tol is None:
         boundary_tol = BOUNDARY_SHARE * (levels_d[1] - levels_d[0] or 1.0)
-        boundary_tol = min(boundary_tol, margin / 2) if margin > 0 else boundary_tol
     most = math.inf if max_points is None else max_points
     tracer = Tracer(oracle, Settings(levels_d, levels_p, tol, margin, boundary_tol, most, batch, keep_channels))
     with _bar(progress) as tick:

@@ -24,6 +24,8 @@ __all__ = ["Attained", "Mixer", "Plane", "Sandwich"]
 
 #: Rounds of mixing before a solver is asked in any case.
 MOST_ROUNDS = 40
+#: Another round is worth while when the last one closed this share of what is open.
+WORTHWHILE = 0.1
 #: Places this near to one that was asked for, in units of the rectangle, are the same.
 SAME = 1e-9
 #: Mixtures that are made to come near a place.
@@ -157,17 +159,21 @@ class Sandwich:
 
         `gap` is the widest gap on the region when it returns.
         """
-        wanted: list[_Wanted] = []
+        wanted = self._rounds()
+        wanted.sort(key=lambda place: -place.hoped)
+        return self._chosen(wanted, count)
+
+    def _rounds(self) -> list[_Wanted]:
+        """Mix as long as that closes a good part of the vertices that are too wide; return those that are left."""
         for _ in range(MOST_ROUNDS):
             wanted, taken = self._round()
             if not taken and not wanted and len(self._closed):  # rounding may have hidden one
                 self._closed = self._closed[:0]
                 wanted, taken = self._round()
             self.mixed += taken
-            if not taken:
+            if taken <= WORTHWHILE * len(wanted):
                 break
-        wanted.sort(key=lambda place: -place.hoped)
-        return self._chosen(wanted, count)
+        return wanted
 
     def _round(self) -> tuple[list[_Wanted], int]:
         """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places.

@@ -162,7 +162,10 @@ class Tracer:
     def _begin(self, quantity: str, low: float) -> TracedCurve:
         perception = (low, self.settings.perception[1])
         scale = Scale((0.0, low), (1.0, perception[1]))
-        sandwich = Sandwich(scale, Polygon.square(), self.settings.boundary_tol, self.oracle.mixer(quantity))
+        tol = self.settings.boundary_tol
+        if quantity == "least" and self.settings.margin > 0:  # the margin is to hold no place that is undecided
+            tol = min(tol, self.settings.margin / 2)
+        sandwich = Sandwich(scale, Polygon.square(), tol, self.oracle.mixer(quantity))
         if self.oracle.open_edges:
             sandwich.move = partial(self._off_zero, sandwich)
         return TracedCurve(quantity, perception, sandwich)
