@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 
 import cdp_toy as cdp
 from cdp_toy.point import Bracket, Point, Prices, Status
+from cdp_toy.tracing.mixing import FiniteMixer, measured
 
 Array = np.ndarray
 
@@ -220,6 +221,25 @@ def test_fresh_solves_lie_between_the_bounds(toy: cdp.DiscreteProblem, surface: 
 def test_mixtures_save_solves(surface: cdp.Surface) -> None:
     solved = len(surface.points)
     assert len(surface.hyperplanes) > 1.2 * solved and len(surface.attained) > 1.2 * solved
+
+
+@pytest.mark.parametrize("perception", ["kl", "reverse_kl", "chi2", "js", "renyi:2"])
+def test_a_law_supports_the_surface_where_it_is_best(perception: str) -> None:
+    """The potential that an output law needs is a proof: nearly sharp from the law of a solution, valid from any."""
+    problem = dataclasses.replace(cdp.presets.paper_toy(threshold=0.0), perception=perception).discretize(n=31)
+    mixer = FiniteMixer(problem, "error")
+    rng = np.random.default_rng(8)
+    level = 0.01
+    limit = cdp.min_distortion(problem, level).upper + 0.004
+    point = cdp.solve(problem, limit, level)
+    channel = measured(problem, point.sparse_channel)
+    plane = mixer.supporting(limit, level, channel)
+    assert plane is not None and point.lower_bound - 1e-6 <= plane.value <= point.upper_bound
+    assert plane.price_d == pytest.approx(point.price_distortion, rel=0.02, abs=1e-3)
+    for spread in (1e-3, 0.1, 3.0):
+        law = channel.law * np.exp(rng.normal(0, spread, problem.n_x))
+        plane = mixer.supporting(limit, level, channel._replace(law=law / law.sum()))
+        assert plane is None or plane.value <= point.upper_bound
 
 
 def test_curves_hold_fresh_brackets(toy: cdp.DiscreteProblem, surface: cdp.Surface) -> None:

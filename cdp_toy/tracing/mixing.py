@@ -21,6 +21,8 @@ from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.couplings import monotone
 from cdp_toy.edges import coupling, on_line
 from cdp_toy.finite import DiscreteProblem
+from cdp_toy.perceptions import FDivergence
+from cdp_toy.tracing.chains import coupled_chain
 from cdp_toy.tracing.sandwich import Attained, Plane
 from cdp_toy.validation import Array, Indices
 
@@ -86,11 +88,15 @@ class FiniteMixer:
         program = Program(self.problem, self.program.objective, d if surface else math.inf, p, self.program.allowed)
         price = float(sum(w * proof.price_distortion for w, proof in zip(weights, proofs, strict=True)))
         potential = sum(w * proof.potential for w, proof in zip(weights, proofs, strict=True))
-        bound = dual_bound(program, price, np.asarray(potential))
+        return self._plane(program, price, np.asarray(potential))
+
+    def _plane(self, program: Program, price: float, potential: Array) -> Plane | None:
+        bound = dual_bound(program, price, potential)
         if not (math.isfinite(bound.value) and math.isfinite(bound.price_perception)):
             return None
+        d = program.max_distortion if self.quantity == "error" else 0.0
         proof = Proof(bound.price_distortion, bound.potential)
-        return Plane(d if surface else 0.0, p, bound.value, bound.price_distortion, bound.price_perception, proof)
+        return Plane(d, program.max_perception, bound.value, bound.price_distortion, bound.price_perception, proof)
 
     def attained(self, channels: Sequence[Channel], weights: Array) -> Attained:
         """What the mixture of channels attains, or a monotone coupling with its output law."""
@@ -111,6 +117,21 @@ class FiniteMixer:
             if ordered.error_rate <= error_rate + NO_WORSE and ordered.distortion <= distortion:
                 found = ordered
         return self._attained(found)
+
+    def supporting(self, d: float, p: float, channel: Channel) -> Plane | None:
+        """The bound at a place that is best for the output law of a channel, where letters are on a line."""
+        problem, objective, on_surface = self.problem, self.program.objective, self.quantity == "error"
+        perception = problem.perception
+        if not (on_line(problem) and perception.smooth and self.program.allowed is None):
+            return None
+        rows, columns = self._order
+        chain = coupled_chain(problem.p_y, channel.law, rows, columns)
+        price, potential = 0.0, chain.potential(objective, np.zeros(len(chain.breaks)))
+        if on_surface:
+            fit = cast(FDivergence, perception), problem.p_x, channel.law
+            price, jumps = chain.prices(objective, problem.distortion_cost, *fit)
+            potential = chain.potential(objective, jumps) + price * chain.potential(problem.distortion_cost)
+        return self._plane(Program(problem, objective, d if on_surface else math.inf, p), price, potential)
 
     def _attained(self, channel: Channel) -> Attained:
         place = on_surface(self.problem, channel)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,8 +23,6 @@ from cdp_toy.validation import Array, Indices
 
 __all__ = ["Attained", "Mixer", "Plane", "Sandwich"]
 
-#: Rounds of mixing before a solver is asked in any case.
-MOST_ROUNDS = 40
 #: Another round is worth while when the last one closed this share of what is open.
 WORTHWHILE = 0.1
 #: Places this near to one that was asked for, in units of the rectangle, are the same.
@@ -59,6 +58,10 @@ class Mixer(Protocol):
 
     def plane(self, d: float, p: float, proofs: Sequence[Any], weights: Array) -> Plane | None:
         """A plane from the mixture of proofs, with its value at a pair of levels; None when nothing comes of it."""
+        ...
+
+    def supporting(self, d: float, p: float, channel: Any) -> Plane | None:
+        """A plane that supports the surface where a channel lies, with its value at a pair of levels; None without."""
         ...
 
     def attained(self, channels: Sequence[Any], weights: Array) -> Attained:
@@ -165,15 +168,26 @@ class Sandwich:
 
     def _rounds(self) -> list[_Wanted]:
         """Mix as long as that closes a good part of the vertices that are too wide; return those that are left."""
-        for _ in range(MOST_ROUNDS):
+        while True:
             wanted, taken = self._round()
             if not taken and not wanted and len(self._closed):  # rounding may have hidden one
                 self._closed = self._closed[:0]
                 wanted, taken = self._round()
-            self.mixed += taken
             if taken <= WORTHWHILE * len(wanted):
                 break
-        return wanted
+        return self._still_wide(wanted) if taken else wanted
+
+    def _still_wide(self, wanted: list[_Wanted]) -> list[_Wanted]:
+        """Places where the bounds are too far apart after mixtures nearby were taken."""
+        places = np.array([place[2:4] for place in wanted]).reshape(-1, 2)
+        gaps = self.hull()(*places.T) - self.envelope().tangent(*places.T)
+        found = [
+            place._replace(gap=float(gap), hoped=min(place.hoped, float(gap)))
+            for place, gap in zip(wanted, gaps, strict=True)
+            if gap > self.tol
+        ]
+        self.gap = max((place.gap for place in found), default=self.gap)
+        return found
 
     def _round(self) -> tuple[list[_Wanted], int]:
         """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places.
@@ -196,6 +210,7 @@ class Sandwich:
         self._closed = np.concatenate([self._closed, unit[gaps <= self.tol]])
         active = envelope.highest(places[wide], 3).T if len(envelope.values) else np.zeros((len(wide), 0), dtype=int)
         wanted, taken = [], 0
+        edges: set[tuple[int, int]] = set()
         for k, highest in zip(wide, active, strict=True):
             place, gap = places[k], float(gaps[k])
             mixture = None
@@ -205,10 +220,15 @@ class Sandwich:
                     self._tried[key] = self._mixture(place, key, hull.slopes[facets[k]])
                 mixture = self._tried[key]
             if mixture is not None and mixture.gap <= self.tol:
+                taken += 1
+                around = set(combinations(sorted(highest.tolist()), 2))
+                if around & edges:  # a neighbour's mixture was taken: one that knows of it may do more
+                    continue
+                edges |= around
+                self.mixed += 1
                 self._tried[key] = None  # once: what it does not close is the solver's
                 self.planes.append(mixture.plane)
                 self.attained.append(mixture.attained)
-                taken += 1
                 continue
             prices = envelope.prices[highest[0]] if len(highest) else np.zeros(2)
             least = gap if mixture is None else min(mixture.gap, gap)
@@ -247,14 +267,16 @@ class Sandwich:
         assert self.mixer is not None
         end = key.index(-1)
         planes, corners = [self.planes[i] for i in key[:end]], [self.attained[i] for i in key[end + 1 :]]
-        if len(planes) < 2 or not corners:
+        if not corners:
             return None
         d, p = map(float, place)
-        slopes = -np.array([plane[3:5] for plane in planes]) * self.scale.size
-        plane = self.mixer.plane(d, p, [plane.proof for plane in planes], _weights(slopes, slope))
+        point = self._attained_near(place, corners)
+        plane = self.mixer.supporting(d, p, point.channel)
+        if plane is None and len(planes) > 1:
+            slopes = -np.array([plane[3:5] for plane in planes]) * self.scale.size
+            plane = self.mixer.plane(d, p, [plane.proof for plane in planes], _weights(slopes, slope))
         if plane is None:
             return None
-        point = self._attained_near(place, corners)
         steepest = np.max(
             [[q.price_d, q.price_p] for q in (plane, *planes)], axis=0
         )  # at a kink what it misses is dear
