@@ -173,6 +173,7 @@ class Sandwich:
             if not taken and not wanted and len(self._closed):  # rounding may have hidden one
                 self._closed = self._closed[:0]
                 wanted, taken = self._round()
+            self.mixed += taken
             if taken <= WORTHWHILE * len(wanted):
                 break
         return self._still_wide(wanted) if taken else wanted
@@ -212,6 +213,9 @@ class Sandwich:
         wanted, taken = [], 0
         edges: set[tuple[int, int]] = set()
         for k, highest in zip(wide, active, strict=True):
+            around = set(combinations(sorted(highest.tolist()), 2))
+            if around & edges:  # a neighbour's mixture was taken: one that knows of it may do more
+                continue
             place, gap = places[k], float(gaps[k])
             mixture = None
             if self.mixer is not None and np.isfinite(gap):
@@ -221,11 +225,7 @@ class Sandwich:
                 mixture = self._tried[key]
             if mixture is not None and mixture.gap <= self.tol:
                 taken += 1
-                around = set(combinations(sorted(highest.tolist()), 2))
-                if around & edges:  # a neighbour's mixture was taken: one that knows of it may do more
-                    continue
                 edges |= around
-                self.mixed += 1
                 self._tried[key] = None  # once: what it does not close is the solver's
                 self.planes.append(mixture.plane)
                 self.attained.append(mixture.attained)
