@@ -22,20 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["both_active", "outline", "plot_gap", "plot_prices"]
 
 PRICES = ("distortion", "perception")
-#: prices beyond this percentile share the last colour: they have no bound at D_min(P)
+#: prices beyond this percentile share the last colour, for they have no bound at D_min(P); likewise the least ones
 DEAREST = 99.5
 #: decades of gaps below the one aimed for that are told apart
 DECADES = 3
+#: white lines with black edges show on every colour, and in a legend
+EDGED: Any = {"path_effects": [withStroke(linewidth=2.6, foreground="black")]}
 #: places along each edge of the outline, straight in P and not in its logarithm
 EDGE = 60
 
 
-def plot_prices(surface: Surface, ax: Axes | None = None, *, price: str = "distortion", n: int = 201) -> Axes:
+def plot_prices(surface: Surface, ax: Axes | None = None, *, price: str = "distortion", n: int = 121) -> Axes:
     """Draw what a unit of distortion or perception is worth: the fall of C along the highest plane over (D, P).
 
-    -dC/dD or -dC/dP, on a logarithmic scale of colours that begins where a plane falls by no more than the gap aimed
-    for across the whole range of its level. Outlined is where both prices are active for certain: the lower bound here
-    lies above the upper bounds at the far ends of D and of P.
+    -dC/dD or -dC/dP, on a logarithmic scale of colours. Prices so small that a plane falls by no more than the gap
+    aimed for across the whole range of its level have the first colour. Outlined is where both prices are active for
+    certain: the lower bound here lies above the upper bounds at the far ends of D and of P.
 
     Parameters
     ----------
@@ -70,25 +72,23 @@ def plot_prices(surface: Surface, ax: Axes | None = None, *, price: str = "disto
     d, p = mesh.distortion, mesh.perception
     k = PRICES.index(price)
     values = surface.prices(d, p)[k]
-    bottom = surface.tol / float(np.ptp(surface.distortion if k == 0 else surface.perception))
-    dear = values[np.isfinite(values) & (values > bottom)]
-    top = float(np.percentile(dear, DEAREST)) if len(dear) else 10 * bottom
+    least = surface.tol / float(np.ptp(surface.distortion if k == 0 else surface.perception))
+    seen = values[np.isfinite(values) & (values > least)]
+    bottom, top = np.percentile(seen, [100 - DEAREST, DEAREST]).tolist() if len(seen) else (least, least)
+    top = max(top, 1.01 * bottom)
+    shade = np.clip(values, bottom, top)  # a plane that holds at P = 0 alone has no finite price
+    active = both_active(surface, mesh)
     with matplotlib.rc_context(FRAME):
         axes = new_axes(ax)
-        look: Any = {"cmap": "cividis", "norm": LogNorm(bottom, max(top, 1.01 * bottom)), "zorder": 1}
-        shade = np.clip(
-            values, bottom, max(top, 1.01 * bottom)
-        )  # a plane that holds at P = 0 alone has no finite price
+        look: Any = {"cmap": "cividis", "norm": LogNorm(bottom, top), "zorder": 1}
         image = axes.pcolormesh(d, p, shade, shading="gouraud", rasterized=True, **look)
         set_plane(axes, surface)
         draw_infeasible(axes, surface)
         draw_curves(axes, surface)
-        active = both_active(surface, mesh)
         if (active > 0).any() and not (active > 0).all():
-            line = axes.contour(d, p, active, levels=[0.0], colors="white", linewidths=1.4, linestyles="-.", zorder=2.8)
-            line.set_path_effects([withStroke(linewidth=2.6, foreground="black")])
-            under: Any = {"path_effects": [withStroke(linewidth=2.6, foreground="black")]}
-            axes.plot([], [], "-.", color="white", lw=1.4, label="both prices active, left and below", **under)
+            line = axes.contour(d, p, active, levels=[0.0], colors="white", linewidths=1.2, zorder=2.8)
+            line.set_path_effects(EDGED["path_effects"])
+            axes.plot([], [], color="white", lw=1.2, label="both prices active: left, below", **EDGED)
         colour_bar(axes, image, rf"price of {price}, $-\partial C/\partial {'DP'[k]}$", extend="both")
         legend(axes)
     return axes
@@ -101,7 +101,7 @@ def both_active(surface: Surface, mesh: Mesh) -> Array:
     """
     d, p = mesh.distortion, mesh.perception
     right = surface.upper(surface.distortion[1], p[:, :1])
-    above = surface.upper(d, surface.perception[1])
+    above = np.interp(d, d[-1], surface.upper(d[-1], p[-1]))  # the last row; chords lie above a convex function
     return np.asarray(mesh.values - np.maximum(right, above))
 
 
@@ -145,8 +145,7 @@ def plot_gap(surface: Surface, ax: Axes | None = None, *, n: int = 201) -> Axes:
         set_plane(axes, surface)
         draw_infeasible(axes, surface)
         draw_curves(axes, surface)
-        axes.plot(*outline(surface).T, color="white", lw=2.8, zorder=3)
-        axes.plot(*outline(surface).T, "--", color="black", lw=1.2, zorder=3, label="region aimed for")
+        axes.plot(*outline(surface).T, color="white", lw=1.2, zorder=3, label="region aimed for", **EDGED)
         if np.isfinite(gap):
             widest: Any = {"color": ACCENT, "mec": "white", "ms": 11, "mew": 0.8, "ls": "none", "zorder": 4}
             axes.plot([d], [p], marker="X", label=f"its widest gap, {gap:.2g}", **widest)

@@ -36,7 +36,7 @@ KINDS, BOUNDS = ("contour", "3d"), ("lower", "upper")
 #: about so many colours, and lines of equal error rate of a linear family
 COLOURS, LINES = 14, 6
 #: places along each axis at which a linear family is sampled, on the line and in the plane (milliseconds a member)
-LINEAR, LINEAR_PLANE = 61, 25
+LINEAR, LINEAR_PLANE = 41, 21
 #: error rates of a linear family this near to each other, relatively, are one: closed forms are good to 1e-12
 SAME = 1e-9
 
