@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -401,8 +402,6 @@ def test_channels_of_places_of_a_surface(toy: cdp.Surface, grid: cdp.DiscretePro
 
 
 def test_units_of_other_perceptions(corner: cdp.Surface) -> None:
-    import dataclasses
-
     for name, label in (
         ("tv", "perception $P$ (tv)"),
         ("w1", "perception $P$ (units of $x$)"),
