@@ -10,9 +10,12 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
 from cdp_toy.cells import ErasedOr, LineCells, PlaneCells
+from cdp_toy.finite import DiscreteProblem
+from cdp_toy.plotting.mixtures import with_problem
 from cdp_toy.plotting.plane import drawn_centres, drawn_ends
 from cdp_toy.plotting.style import ACCENT, STYLE
 from cdp_toy.solution import Solution
+from cdp_toy.surfaces import MixedPoint
 from cdp_toy.validation import Array
 
 if TYPE_CHECKING:
@@ -24,7 +27,9 @@ __all__ = ["arrow_ends", "plot_channel"]
 RAREST = 1e-4
 
 
-def plot_channel(solution: Solution, ax: Axes | None = None) -> Axes:
+def plot_channel(
+    solution: Solution | MixedPoint, ax: Axes | None = None, *, problem: DiscreteProblem | None = None
+) -> Axes:
     """Draw the restoration channel of a solved point.
 
     On the line and for letters a heat map of W(xhat | y) with the mean restoration E[Xhat | y] as a line; in the plane
@@ -32,14 +37,21 @@ def plot_channel(solution: Solution, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    solution : Solution
-        A point with a channel.
+    solution : Solution or MixedPoint
+        A point with a channel, solved or of a surface whose channels were kept.
     ax : matplotlib Axes, optional
         Where to draw; a new figure when left out.
+    problem : DiscreteProblem, optional
+        The problem that was traced, which a place of a surface does not know.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    InputError
+        When a place of a surface has no channel, or comes without its problem.
 
     Examples
     --------
@@ -48,13 +60,14 @@ def plot_channel(solution: Solution, ax: Axes | None = None) -> Axes:
     >>> plot_channel(cdp.solve(grid, 0.3, 0.05)).get_xlabel()
     'letter of $y$'
     """
+    point = with_problem(solution, problem)
     with matplotlib.rc_context(STYLE):
         axes = plt.figure(layout="constrained").add_subplot() if ax is None else ax
-        grid = solution.problem.grid
+        grid = point.problem.grid
         if grid is not None and isinstance(grid.x_cells, PlaneCells):
-            _arrows(axes, solution)
+            _arrows(axes, point)
         else:
-            _heat_map(axes, solution)
+            _heat_map(axes, point)
     return axes
 
 

@@ -9,9 +9,12 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from cdp_toy.cells import LineCells, PlaneCells
+from cdp_toy.finite import DiscreteProblem
+from cdp_toy.plotting.mixtures import with_problem
 from cdp_toy.plotting.plane import cell_density, draw_law, drawn_ends
 from cdp_toy.plotting.style import ACCENT, DARK, LIGHT, STYLE
 from cdp_toy.solution import Solution
+from cdp_toy.surfaces import MixedPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["plot_output_law"]
 
 
-def plot_output_law(solution: Solution, ax: Axes | None = None) -> Axes:
+def plot_output_law(
+    solution: Solution | MixedPoint, ax: Axes | None = None, *, problem: DiscreteProblem | None = None
+) -> Axes:
     """Draw the output law p_Xhat of a solved point against the source law p_X.
 
     On the line as densities over the cells, with the class boundaries of the predefined classifier; bars for letters;
@@ -27,14 +32,21 @@ def plot_output_law(solution: Solution, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    solution : Solution
-        A point with a channel.
+    solution : Solution or MixedPoint
+        A point with a channel, solved or of a surface whose channels were kept.
     ax : matplotlib Axes, optional
         Where to draw; a new figure when left out.
+    problem : DiscreteProblem, optional
+        The problem that was traced, which a place of a surface does not know.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    InputError
+        When a place of a surface has no channel, or comes without its problem.
 
     Examples
     --------
@@ -43,29 +55,30 @@ def plot_output_law(solution: Solution, ax: Axes | None = None) -> Axes:
     >>> plot_output_law(point).get_ylabel()
     'density (1 / unit of $x$)'
     """
-    problem, law = solution.problem, solution.output_law
-    cells = None if problem.grid is None else problem.grid.x_cells
-    values = f"C = {solution.upper_bound:.6g}, D = {solution.distortion:.4g}, P = {solution.perception:.3g}"
+    point = with_problem(solution, problem)
+    grid, law = point.problem, point.output_law
+    cells = None if grid.grid is None else grid.grid.x_cells
+    values = f"C = {point.upper_bound:.6g}, D = {point.distortion:.4g}, P = {point.perception:.3g}"
     with matplotlib.rc_context(STYLE):
         axes = plt.figure(layout="constrained").add_subplot() if ax is None else ax
         if isinstance(cells, PlaneCells):
-            top = float(max(cell_density(cells, p)[2].max() for p in (problem.p_x, law)))
+            top = float(max(cell_density(cells, p)[2].max() for p in (grid.p_x, law)))
             image = draw_law(axes, cells, law, top, rf"output law $p_{{\hat X}}$: {values}")
             axes.figure.colorbar(image, ax=axes, aspect=30, pad=0.01, label="density (per squared unit of $x$)")
             return axes
         if isinstance(cells, LineCells):
             ends = drawn_ends(cells.edges)
             width = np.diff(ends)
-            axes.stairs(problem.p_x / width, ends, fill=True, color=LIGHT, label="source law $p_X$")
+            axes.stairs(grid.p_x / width, ends, fill=True, color=LIGHT, label="source law $p_X$")
             axes.stairs(law / width, ends, color=ACCENT, lw=1.5, label=r"output law $p_{\hat X}$")
-            for place in cells.edges[1:-1][np.diff(problem.classes) != 0]:
+            for place in cells.edges[1:-1][np.diff(grid.classes) != 0]:
                 axes.axvline(place, color="black", ls="--", lw=1)
             axes.set(xlabel="$x$", ylabel="density (1 / unit of $x$)", xlim=(ends[0], ends[-1]))
         else:
-            letters = np.arange(problem.n_x)
-            axes.bar(letters - 0.2, problem.p_x, 0.4, color=LIGHT, label="source law $p_X$")
+            letters = np.arange(grid.n_x)
+            axes.bar(letters - 0.2, grid.p_x, 0.4, color=LIGHT, label="source law $p_X$")
             axes.bar(letters + 0.2, law, 0.4, color=ACCENT, hatch="///", ec="white", label=r"output law $p_{\hat X}$")
-            axes.set(xlabel="letter of $x$", ylabel="probability", xticks=letters if problem.n_x <= 20 else [])
+            axes.set(xlabel="letter of $x$", ylabel="probability", xticks=letters if grid.n_x <= 20 else [])
         axes.spines["left"].set_color(DARK)
         axes.set_title(values)
         axes.legend(loc="upper right")

@@ -106,6 +106,9 @@ class Envelope:
         out = np.empty((count, len(places)), dtype=np.intp)
         for part in _parts(len(places), len(self.values)):
             table = -self._heights(places[part, 0], places[part, 1])
+            if count == 1:  # the first of equals, as below
+                out[0, part] = table.argmin(axis=0)
+                continue
             some = np.argpartition(table, count - 1, axis=0)[:count]
             order = np.lexsort((some, np.take_along_axis(table, some, axis=0)), axis=0)
             out[:, part] = np.take_along_axis(some, order, axis=0)

@@ -216,7 +216,7 @@ class Surface:
         status = Status.OPTIMAL if upper - lower <= self.tol else Status.INEXACT
         if math.isinf(upper):
             status = Status.INFEASIBLE if math.isinf(lower) else Status.UNDECIDED
-        plane = self._prices(d, p)
+        price_d, price_p = (float(price) for price in self.prices(d, p))
         channel, law = None, None
         if self.channels is not None and self.p_y is not None and len(used):
             kept = self.channels
@@ -232,8 +232,8 @@ class Surface:
             perception=mean_p,
             max_distortion=d,
             max_perception=p,
-            price_distortion=plane[0],
-            price_perception=plane[1],
+            price_distortion=price_d,
+            price_perception=price_p,
             parts=tuple(
                 (float(w), float(places[k, 0]), float(places[k, 1]), float(values[k]))
                 for w, k in zip(weights, used, strict=True)
@@ -242,11 +242,24 @@ class Surface:
             output_law=law,
         )
 
-    def _prices(self, d: float, p: float) -> tuple[float, float]:
+    def prices(self, max_distortion: ArrayLike, max_perception: ArrayLike) -> tuple[Array, Array]:
+        """Prices of distortion and perception, the falls per unit of D and of P of the plane that is highest at (D, P).
+
+        Parameters
+        ----------
+        max_distortion, max_perception : float or array
+            Levels [distortion units], [divergence units], broadcast against each other.
+
+        Returns
+        -------
+        pair of arrays of the common shape
+            NaN without any plane.
+        """
+        d, p = np.broadcast_arrays(np.asarray(max_distortion, float), np.asarray(max_perception, float))
         if not len(self.hyperplanes):
-            return math.nan, math.nan
-        best = self.hyperplanes[int(self._envelope.highest(np.array([[d, p]]), 1)[0, 0])]
-        return float(best["price_distortion"]), float(best["price_perception"])
+            return np.full(d.shape, np.nan), np.full(d.shape, np.nan)
+        best = self.hyperplanes[self._envelope.highest(np.column_stack([d.ravel(), p.ravel()]), 1)[0].reshape(d.shape)]
+        return np.asarray(best["price_distortion"]), np.asarray(best["price_perception"])
 
     def summary(self) -> str:
         """Few lines of text with what was traced and how well."""

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from cdp_toy.boundary import flat_distortion, min_distortion
 from cdp_toy.certificates import FEASIBILITY_TOL, Program, dual_bound, evaluate, verdict
+from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.edges import cheap_anchors
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.least_perception import min_perception
@@ -60,11 +61,13 @@ class FiniteOracle(TracedOracle):
     def facts(self) -> dict[str, str | float]:
         """What files and summaries say about it."""
         problem = self.problem
+        named = {"distortion": "squared_error"} if isinstance(problem.distortion_cost, SquaredErrorCost) else {}
         return {
             "scope": self.scope,
             "problem": repr(problem)[1:-1],
             "perception": problem.perception.name,
             "point_tol": self.tol,
+            **named,
         }
 
     @property
