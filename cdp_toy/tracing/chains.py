@@ -46,7 +46,7 @@ class Chain:
     @cached_property
     def used(self) -> Indices:
         """Letters that are used, in order."""
-        return self.columns[np.append(True, self.columns[1:] != self.columns[:-1])]
+        return np.asarray(self.columns[np.append(True, self.columns[1:] != self.columns[:-1])])
 
     def potential(self, cost: Cost, jumps: Array | None = None) -> Array:
         """v with u_i + v_j = cost(i, j) along the chain, risen by `jumps` at the breaks; -inf at unused letters."""
