@@ -64,8 +64,9 @@ def save_surface(surface: Surface, path: str | os.PathLike[str]) -> Path:
         raise InputError(f"only a Surface can be saved, as trace returns one, not {type(surface).__name__}")
     file = _path(path)
     try:
+        contents = contents_of(surface)
         audit(surface)
-        raw = write_netcdf(contents_of(surface))
+        raw = write_netcdf(contents)
         surface_of(read_netcdf(raw))  # what is written can be read
     except SurfaceFileError as error:
         raise SurfaceFileError(f"the surface cannot be saved, it {error}; trace it anew") from None

@@ -199,7 +199,8 @@ def _words(letters: NDArray[np.bytes_], longest: int, where: str) -> Sequence[st
     """Rows of characters as words."""
     codes = np.ascontiguousarray(letters).view(np.uint8)
     ended = np.logical_or.accumulate(codes == 0, axis=1)
-    bad = np.where(ended, codes != 0, (codes < 0x20) | (codes > 0x7E)).any(axis=1)
+    plain = ((codes >= 0x20) & (codes <= 0x7E)) | np.isin(codes, list(b"\t\n\r"))
+    bad = np.where(ended, codes != 0, ~plain).any(axis=1)
     if bad.any():
         raise SurfaceFileError(f"has no plain ASCII text in row {int(bad.argmax())} of {where}")
     rows = letters.view(f"S{letters.shape[1]}").ravel().tolist()

@@ -48,7 +48,7 @@ def points_to_csv(surface: Surface, path: str | os.PathLike[str]) -> Path:
     writer.writerow(name if units[name] is None else f"{name} [{units[name]}]" for name in names)
     for row in points.tolist():
         writer.writerow(f"{entry:.17g}" if isinstance(entry, float) else entry for entry in row)
-    return replace_file(file, text.getvalue().encode())
+    return replace_file(file, text.getvalue().encode(errors="backslashreplace"))
 
 
 def surface_to_xarray(surface: Surface) -> xarray.Dataset:
