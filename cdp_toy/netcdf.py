@@ -218,7 +218,7 @@ class _Header:
         """Bytes that are filled up with zeros to a multiple of four."""
         taken = self._take(count, what)
         if any(self._take(-count % 4, what)):
-            raise SurfaceFileError(f"has a {what} that is not padded by zeros (byte {self.at:,})")
+            raise SurfaceFileError(f"has {_a(what)} that is not padded by zeros (byte {self.at:,})")
         return taken
 
     def _whole(self, what: str) -> int:
@@ -237,10 +237,10 @@ class _Header:
 
     def _fresh(self, known: Mapping[str, object], what: str) -> str:
         """A name that no other entry has."""
-        length = self._whole(f"name of a {what}")
-        name = self._padded(length, f"name of a {what}").decode("latin-1") if length <= 128 else ""
+        length = self._whole(f"name of {_a(what)}")
+        name = self._padded(length, f"name of {_a(what)}").decode("latin-1") if length <= 128 else ""
         if not NAME.fullmatch(name):
-            raise SurfaceFileError(f"has a {what} without a proper name before byte {self.at:,}")
+            raise SurfaceFileError(f"has no proper name of {_a(what)} before byte {self.at:,}")
         if name in known:
             raise SurfaceFileError(f"has two {what}s named {name}")
         return name
@@ -259,7 +259,9 @@ class _Header:
             dtype = self._type(what)
             count = self._whole(f"length of {what}")
             if count * dtype.itemsize > LONGEST_ATTRIBUTE:
-                raise SurfaceFileError(f"has an {what} of {count:,} entries, larger than {LONGEST_ATTRIBUTE >> 20} MiB")
+                raise SurfaceFileError(
+                    f"has {_a(what)} of {count:,} entries, larger than {LONGEST_ATTRIBUTE >> 20} MiB"
+                )
             out[name] = _attribute(self._padded(count * dtype.itemsize, what), dtype, what)
         return out
 
@@ -268,12 +270,16 @@ def _attribute(raw: bytes, dtype: np.dtype[Any], what: str) -> Attribute:
     if dtype.kind == "S":
         raw = raw.rstrip(b"\0")
         if not TEXT.fullmatch(raw):
-            raise SurfaceFileError(f"has an {what} that is not plain ASCII text")
+            raise SurfaceFileError(f"has {_a(what)} that is not plain ASCII text")
         return raw.decode("ascii")
     values = np.frombuffer(raw, dtype)
     if len(values) == 1:
         return int(values[0]) if dtype.kind == "i" else float(values[0])
     return values.astype(np.float64)
+
+
+def _a(what: str) -> str:
+    return f"{'an' if what.startswith('a') else 'a'} {what}"
 
 
 def _kind(raw: bytes) -> str:
