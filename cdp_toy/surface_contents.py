@@ -37,15 +37,26 @@ FORMAT, VERSION_OF_FORMAT = "cdp_toy surface", 1
 #: Tables of a surface, and of a curve; what they hold.
 TABLES = {
     "points": (POINTS, "solved points"),
-    "hyperplanes": (PLANES, "supporting planes, which lie below the surface everywhere"),
-    "attained": (ATTAINED, "error rates that channels attain, with the levels that they need"),
+    "hyperplanes": (PLANES, "planes below the surface"),
+    "attained": (ATTAINED, "what channels attain, with the levels that they need"),
 }
 CURVE_TABLES = {
     "brackets": (BRACKETS, "solved levels"),
-    "tangents": (TANGENTS, "tangents, which lie below the curve everywhere"),
-    "attained": (VALUES, "distortions that channels attain, with the perception that they need"),
+    "tangents": (TANGENTS, "tangents below the curve"),
+    "attained": (VALUES, "what channels attain, with the perception that they need"),
 }
 CURVES = {"boundary": "D_min(P)", "floor": "D_flat(P)"}
+
+#: Columns whose names say too little.
+WORDS = {
+    "P": "level of perception",
+    "D": "level of distortion",
+    "lower": "proven lower bound",
+    "upper": "attained upper bound",
+    "price": "fall per unit of perception",
+    "price_distortion": "fall of the error rate per unit of distortion",
+    "price_perception": "fall of the error rate per unit of perception",
+}
 
 #: Units of columns, where D and P stand for those of distortion and perception.
 UNITS = {
@@ -140,8 +151,8 @@ def _entry(key: str, value: object) -> Attribute:
 def described(table: str, column: str, about: Mapping[str, str | float]) -> dict[str, Attribute]:
     """Attributes of a column: what it is, and its units."""
     group, _, part = table.partition("_")
-    words = f"{CURVES[group]}: {CURVE_TABLES[part][1]}" if part else TABLES[table][1]
-    out: dict[str, Attribute] = {"long_name": f"{column.replace('_', ' ')} of {words}"}
+    words = f"{CURVES[group]}, {CURVE_TABLES[part][1]}" if part else TABLES[table][1]
+    out: dict[str, Attribute] = {"long_name": f"{words}: {WORDS.get(column, column.replace('_', ' '))}"}
     units = units_of(table, column, about)
     return out if units is None else out | {"units": units}
 
