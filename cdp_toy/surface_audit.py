@@ -107,7 +107,8 @@ def _settings(surface: Surface) -> None:
         if curve is not None:
             ranges.append((f"{name}_perception_range", curve.perception))
     for name, (low, high) in ranges:
-        if not -FARTHEST <= low <= high <= FARTHEST:
+        too_short = 0 < high - low < 1 / FARTHEST  # levels are divided by it
+        if not -FARTHEST <= low <= high <= FARTHEST or too_short:
             raise SurfaceFileError(
                 f"has a {name} that is no pair low <= high of finite levels: ({low:.6g}, {high:.6g})"
             )

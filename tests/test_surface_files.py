@@ -380,6 +380,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "no range": (lambda: attribute("distortion_range", 0.5), "distortion_range that is not a pair"),
     "a reversed range": (lambda: attribute("perception_range", np.array([0.2, 0.1])), "no pair low <= high"),
     "an infinite range": (lambda: attribute("distortion_range", np.array([0.2, math.inf])), "no pair low <= high"),
+    "a range of no length to speak of": (
+        lambda: attribute("distortion_range", np.array([0.0, 5e-324])),
+        "no pair low <= high",
+    ),
     "a tolerance of NaN": (lambda: attribute("tol", math.nan), "a tol that is not positive"),
     "a negative margin": (lambda: attribute("margin", -1.0), "a margin that is not finite"),
     "a curve without range": (lambda: without("attributes", "boundary_perception_range"), "which is no part"),
