@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cdp_toy.point import Bracket
 
-__all__ = ["CDPError", "ContradictionError", "InfeasibleError", "InputError", "MemoryRefusedError", "unknown_name"]
+__all__ = [
+    "CDPError",
+    "ContradictionError",
+    "InfeasibleError",
+    "InputError",
+    "MemoryRefusedError",
+    "SurfaceFileError",
+    "unknown_name",
+]
 
 
 class CDPError(Exception):
@@ -18,6 +26,10 @@ class CDPError(Exception):
 
 class InputError(CDPError, ValueError):
     """A request that makes no sense as posed: the message says what, where and what to do."""
+
+
+class SurfaceFileError(InputError):
+    """A file of a traced surface that cannot be read, is damaged, or says what cannot be true; nothing was loaded."""
 
 
 class MemoryRefusedError(CDPError, MemoryError):

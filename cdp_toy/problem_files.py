@@ -9,7 +9,6 @@ import dataclasses
 import inspect
 import os
 import re
-import secrets
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from cdp_toy.perceptions import perception_from
 from cdp_toy.pieces import CATALOGUE, build, plain
 from cdp_toy.problem import CDPProblem, check_classes, checked_class_cost
 from cdp_toy.toml_text import flat, toml
+from cdp_toy.whole_files import replace_file
 
 __all__ = ["load_problem", "problem_from_toml", "problem_to_toml", "save_problem"]
 
@@ -92,24 +92,7 @@ def save_problem(problem: CDPProblem, path: str | os.PathLike[str]) -> None:
     InputError
         When a piece, the distortion or the perception cannot be written down, or the file cannot be written.
     """
-    text = problem_to_toml(problem)
-    file = _path(path)
-    try:
-        target = Path(os.path.realpath(file))
-        if target.exists() and not target.is_file():
-            raise _error(file, "is a directory or a device and cannot be replaced by a file; name a file")
-        temporary = target.with_name(f".cdp-toy-{secrets.token_hex(8)}.tmp")
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(text.encode())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise _error(file, f"cannot be written: {reason}; choose a directory that exists and is yours") from None
+    replace_file(_path(path), problem_to_toml(problem).encode())
 
 
 def problem_to_toml(problem: CDPProblem) -> str:

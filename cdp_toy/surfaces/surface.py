@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +20,9 @@ from cdp_toy.point import Point, Status
 from cdp_toy.surfaces.curves import Curve
 from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull, mixture
 from cdp_toy.validation import Array, check_level
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = ["ATTAINED", "PLANES", "POINTS", "MixedPoint", "Slice", "Surface"]
 
@@ -260,6 +265,24 @@ class Surface:
             return np.full(d.shape, np.nan), np.full(d.shape, np.nan)
         best = self.hyperplanes[self._envelope.highest(np.column_stack([d.ravel(), p.ravel()]), 1)[0].reshape(d.shape)]
         return np.asarray(best["price_distortion"]), np.asarray(best["price_perception"])
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a netCDF-3 file, from which `load_surface` reads the surface; see `cdp_toy.surface_files`."""
+        from cdp_toy.surface_files import save_surface
+
+        return save_surface(self, path)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write the solved points as CSV, to a file or as ``points.csv`` into a directory."""
+        from cdp_toy.surface_tables import points_to_csv
+
+        return points_to_csv(self, path)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The variables and attributes that `save` writes, as an xarray.Dataset (the extra `xarray`)."""
+        from cdp_toy.surface_tables import surface_to_xarray
+
+        return surface_to_xarray(self)
 
     def summary(self) -> str:
         """Few lines of text with what was traced and how well."""

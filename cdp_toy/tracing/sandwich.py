@@ -18,6 +18,7 @@ from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
 from cdp_toy.errors import ContradictionError
+from cdp_toy.surfaces.consistency import excesses
 from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
 from cdp_toy.validation import Array, Indices
 
@@ -29,8 +30,6 @@ WORTHWHILE = 0.1
 SAME = 1e-9
 #: Mixtures that are made to come near a place.
 AIMS = 3
-#: Planes may exceed attained values by this much, and by this share of what their prices make of the levels: rounding.
-ROUNDING, LEVEL_ROUNDING = 1e-9, 1e-11
 
 
 class Plane(NamedTuple):
@@ -318,21 +317,13 @@ def _check(planes: Sequence[Plane], points: Sequence[Attained]) -> None:
     """Refuse planes that exceed attained values."""
     if not planes or not points:
         return
-    envelope, table = _envelope(planes), _table(points, 3)
-    excess = envelope(table[:, 0], table[:, 1]) - table[:, 2]
-    for k in np.flatnonzero(excess > ROUNDING).tolist():
-        point = points[k]
-        plane = planes[int(envelope.highest(table[k : k + 1, :2], 1)[0, 0])]
-        paid = sum(
-            price * max(abs(here), abs(there)) if here != there and np.isfinite(price) else 0.0
-            for price, here, there in ((plane.price_d, plane.d, point.d), (plane.price_p, plane.p, point.p))
-        )
-        if excess[k] <= ROUNDING + LEVEL_ROUNDING * paid:
-            continue
+    table = _table(points, 3)
+    for found in excesses(_envelope(planes), table[:, :2], table[:, 2]):
+        plane, point = planes[found.plane], points[found.point]
         raise ContradictionError(
-            f"bounds contradict each other by {excess[k]:.3g}: the supporting plane of ({plane.d:.9g}, {plane.p:.9g}) "
-            f"has value {point.value + excess[k]:.9g} at ({point.d:.9g}, {point.p:.9g}), where {point.value:.9g} is "
-            "attained; the function is not convex and non-increasing, or one of the two is wrong",
+            f"bounds contradict each other by {found.amount:.3g}: the supporting plane of ({plane.d:.9g}, "
+            f"{plane.p:.9g}) has value {point.value + found.amount:.9g} at ({point.d:.9g}, {point.p:.9g}), where "
+            f"{point.value:.9g} is attained; the function is not convex and non-increasing, or one of the two is wrong",
             (plane.d, plane.p),
             (point.d, point.p),
         )
