@@ -399,7 +399,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "another shape": (
         lambda: variable(
-            "points_P", lambda v: Variable(("points", "points_status_letters"), np.ones((4, 7)), v.attributes)
+            "points_P", lambda v: Variable(("points", "points_status_letters"), np.ones((len(v.data), 7)), v.attributes)
         ),
         "points_P of type float64 over",
     ),
@@ -463,7 +463,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "rows of a channel without end": (lambda: number("channels_indptr", 9, lambda _: 2**31 - 1), "tells of"),
     "an infeasible point that is met": (
         lambda: edited(_infeasible),
-        "an infeasible point in row 3 of points whose levels",
+        r"an infeasible point in row \d of points whose levels",
     ),
     "a feasible point in words alone": (
         lambda: edited(lambda c: _moved(c, ("points_lower", "points_upper"), math.inf)),
@@ -483,13 +483,14 @@ def _moved(contents: Contents, names: tuple[str, ...], by: float) -> Contents:
 
 def _infeasible(contents: Contents) -> Contents:
     """The last point is said to be infeasible."""
-    letters = np.zeros((4, 10), dtype="S1")
-    for row, word in zip(letters, ["OPTIMAL"] * 3 + ["INFEASIBLE"], strict=True):
+    count = contents.dimensions["points"]
+    letters = np.zeros((count, 10), dtype="S1")
+    for row, word in zip(letters, ["OPTIMAL"] * (count - 1) + ["INFEASIBLE"], strict=True):
         row[: len(word)] = list(word)
     status = contents.variables["points_status"]
     longer = {"points_status": Variable(status.dimensions, letters, status.attributes)}
     for name in ("points_lower", "points_upper"):
-        contents.variables[name].data[3] = math.inf
+        contents.variables[name].data[-1] = math.inf
     return Contents(
         {**contents.dimensions, "points_status_letters": 10}, contents.attributes, {**contents.variables, **longer}
     )
