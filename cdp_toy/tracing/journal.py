@@ -45,6 +45,10 @@ DIGEST = "sha256"
 #: Values in messages are cut to this length.
 SHOWN = 80
 
+#: Journals that are open in this process. POSIX drops all locks that a process has on a file when it closes any handle
+#: of it: a second look at the file of an open journal, if only to see what it is, would give it free for others.
+_open_here: set[str] = set()
+
 #: Names and values that JSON can hold, tuples as lists.
 Values = Mapping[str, Any]
 
@@ -86,19 +90,24 @@ class Journal:
         self.settings: Values = {}
         self._recorded: defaultdict[tuple[str, str, str], deque[int]] = defaultdict(deque)
         self._host = json.dumps(_host())
+        self._place = os.path.realpath(self.path)
+        if self._place in _open_here:
+            raise self._in_use()
         self._check_header()
         with self._refusing():
             self._database = sqlite3.connect(self.path, timeout=0.0, isolation_level=None)
+        _open_here.add(self._place)
         try:
             with self._refusing():
                 self._open()
         except BaseException:
-            self._database.close()
+            self.close()
             raise
 
     def close(self) -> None:
         """Give the file free."""
         self._database.close()
+        _open_here.discard(self._place)
 
     def agree(self, settings: Values) -> None:
         """Write down the settings of a new run, or compare them with those of the run to be resumed.
@@ -235,9 +244,7 @@ class Journal:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise InputError(
-                    f"journal {str(self.path)!r} is in use by another run; wait for its end, or give another file"
-                ) from None
+                raise self._in_use() from None
             if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
                 raise InputError(
                     f"journal {str(self.path)!r} cannot be written: {error}; what it has is safe, trace again with it "
@@ -248,6 +255,11 @@ class Journal:
             if isinstance(error, InputError):
                 raise
             raise self._damaged(str(error)) from None
+
+    def _in_use(self) -> InputError:
+        return InputError(
+            f"journal {str(self.path)!r} is in use by another run; wait for its end, or give another file"
+        )
 
     def _damaged(self, what: str) -> InputError:
         return InputError(
