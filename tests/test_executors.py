@@ -191,7 +191,7 @@ def test_the_interrupt_key_ends_our_own_pool(monkeypatch: pytest.MonkeyPatch) ->
 
 TRACED_BY_WORKERS = """
 import multiprocessing, os, sys, threading, time
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:]
 from tracing_cases import UNIT, Bowl
 import cdp_toy as cdp
 
@@ -207,10 +207,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes under /proc")
 def test_workers_do_not_outlive_a_killed_process(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
+    script, tests = tmp_path / "script.py", Path(__file__).parent
     script.write_text(TRACED_BY_WORKERS)
-    run = subprocess.Popen([sys.executable, str(script), str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [sys.executable, str(script), str(tests), str(tests.parent)], stdout=subprocess.PIPE, text=True
+    )
     assert run.stdout is not None
     with run.stdout:
         workers = [int(pid) for pid in run.stdout.readline().split()]
