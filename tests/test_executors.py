@@ -119,6 +119,7 @@ def test_how_many_places_are_asked_for_at_once() -> None:
 def test_a_journal_goes_on_with_other_workers(toy: cdp.DiscreteProblem, serial: cdp.Surface, tmp_path: Path) -> None:
     run = dict(journal=tmp_path / "run.sqlite", **FINITE)
     cdp.trace(toy, max_points=13, batch=2, **run)
+    cdp.trace(toy, max_points=15, batch=2, executor=Here(), workers=3, **run)
     assert_identical(cdp.trace(toy, executor=Here(), workers=7, **run), serial)
 
 
@@ -169,10 +170,18 @@ def test_what_cannot_be_sent_is_refused(pool: dict[str, Any]) -> None:
         cdp.trace(lambda d, p: Bowl()(d, p), tol=0.1, **UNIT, **pool)
 
 
-@pytest.mark.parametrize("workers", [0, -2])
-def test_numbers_of_workers_are_positive(workers: int) -> None:
-    with pytest.raises(cdp.InputError, match="workers must be positive"):
-        cdp.trace(Bowl(), tol=0.1, workers=workers, **UNIT)
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        ({"workers": 0}, "workers must be positive"),
+        ({"workers": -2}, "workers must be positive"),
+        ({"workers": 1.5}, "workers must be a whole number"),
+        ({"executor": "processes"}, r"executor must be a concurrent\.futures\.Executor, got str"),
+    ],
+)
+def test_refusals(pool: dict[str, Any], message: str) -> None:
+    with pytest.raises(cdp.InputError, match=message):
+        cdp.trace(Bowl(), tol=0.1, **UNIT, **pool)
 
 
 def test_the_interrupt_key_ends_our_own_pool(monkeypatch: pytest.MonkeyPatch) -> None:

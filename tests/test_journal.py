@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import multiprocessing
 import shutil
 import sqlite3
@@ -49,7 +50,9 @@ def rows_of(file: Path) -> list[tuple[Any, ...]]:
 # resuming
 
 
-@pytest.mark.parametrize(("kind", "tol", "batch"), [(Corner, 0.1, None), (Bowl, 0.1, 3)])
+@pytest.mark.parametrize(
+    ("kind", "tol", "batch"), [pytest.param(Corner, 0.1, None, marks=pytest.mark.slow), (Bowl, 0.1, 3)]
+)
 def test_a_formula_stopped_after_any_answer(kind: type[Bowl], tol: float, batch: int | None, tmp_path: Path) -> None:
     formula = kind()
     whole = cdp.trace(formula, tol=tol, margin=0.05, batch=batch, **UNIT)
@@ -112,6 +115,29 @@ def test_a_lattice_resumes(toy: cdp.DiscreteProblem, file: Path) -> None:
     assert_identical(cdp.trace(toy, **run), whole)
     with pytest.raises(cdp.InputError, match="grid: the journal has"):
         cdp.trace(toy, grid=(levels[0], levels[1] * 2), perception=None, journal=file, progress=False)
+
+
+def test_a_lattice_whose_curves_cost_more_than_its_budget(toy: cdp.DiscreteProblem) -> None:
+    levels = (np.linspace(0.73, 0.79, 4), np.array([0.004, 0.02]))
+    surface = cdp.trace(toy, grid=levels, max_points=1, progress=False)
+    assert surface.stopped == "budget of 1 solves spent" and len(surface.points) == 0
+
+
+def test_where_the_floor_begins_is_asked_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With transport that level has no formula and is bisected: these answers are kept as well."""
+    problem = dataclasses.replace(cdp.presets.paper_toy(), perception="w1").discretize(n=7)
+    run = dict(distortion=(0.7, 2.0), perception=(0.0, 0.5), tol=1e-2, margin=1e-2, progress=False)
+    whole = cdp.trace(problem, **run)
+    cdp.trace(problem, journal=file, **run)
+    assert len(rows_of(file)) > whole.about["solves"]
+    monkeypatch.setattr(FiniteOracle, "answer", None)
+    monkeypatch.setattr(FiniteOracle, "flat_distortion", None)
+    assert_identical(cdp.trace(problem, journal=file, **run), whole)
+
+
+def test_numbers_of_numpy_are_numbers(file: Path) -> None:
+    for batch, tol in ((np.int64(2), np.float32(0.5)), (2, 0.5)):
+        cdp.trace(Bowl(), tol=tol, batch=batch, journal=file, **UNIT)
 
 
 def test_what_is_left_out_is_the_journals(file: Path) -> None:
@@ -258,7 +284,7 @@ def test_random_damage_never_changes_a_surface(file: Path) -> None:
     whole = cdp.trace(Bowl(), **run)
     data, rng = file.read_bytes(), np.random.default_rng(8)
     refused = 0
-    for _ in range(40):
+    for _ in range(30):
         damaged = bytearray(data)
         at = int(rng.integers(len(data)))
         damaged[at : at + 40] = rng.bytes(len(damaged[at : at + 40]))
@@ -272,7 +298,7 @@ def test_random_damage_never_changes_a_surface(file: Path) -> None:
             refused += 1
         else:
             assert_identical(surface, whole)
-    assert refused > 12
+    assert refused > 10
 
 
 def test_a_flipped_digit_of_the_settings_is_refused(file: Path) -> None:

@@ -159,7 +159,7 @@ def trace(
         levels_d = oracle.default_distortion(levels_p) if given_d is None else _range(given_d, "distortion")
         if boundary_tol is None:
             boundary_tol = BOUNDARY_SHARE * (levels_d[1] - levels_d[0] or 1.0)
-        least_batch = places_at_once(executor, workers)
+        least_batch = places_at_once(executor, workers) if batch is None else 1
         if batch is None and kept:
             batch, least_batch = kept["batch"], kept["least_batch"]
         most = math.inf if max_points is None else max_points

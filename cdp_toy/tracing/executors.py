@@ -38,7 +38,7 @@ MOST_KEPT = 4
 def places_at_once(executor: Executor | None, workers: int | None) -> int:
     """Least number of places that keeps all workers busy."""
     if workers is not None:
-        return workers
+        return int(workers)
     if executor is None:
         return 1
     # pools of the standard library know their size; nothing public tells that of another executor
@@ -51,12 +51,19 @@ def asking(oracle: TracedOracle, executor: Executor | None, workers: int | None)
     if executor is None and workers is None:
         yield lambda questions: map(oracle.answer, questions)
         return
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise InputError(
+            f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}; for processes of our own "
+            "give workers=2"
+        )
+    if workers is not None and workers != int(workers):
+        raise InputError(f"workers must be a whole number, got {workers}")
     parcel = _parcel(oracle)
     if executor is not None:
         yield _Foreign(oracle, parcel, executor)
         return
     assert workers is not None
-    own = _Own(oracle, parcel, workers)
+    own = _Own(oracle, parcel, int(workers))
     try:
         yield own
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -176,19 +176,19 @@ class FiniteOracle(TracedOracle):
             return math.inf
         return next(cheap_anchors(program)).perception
 
-    def floor_begins(self, low: float, high: float) -> float | None:
-        """Perception level in [low, high] from which D_flat(P) is known, None without one."""
+    def floor_begins(self, low: float, high: float, flat: Callable[[float], Bracket | None]) -> float | None:
+        """Perception level in [low, high] from which D_flat(P) is known, None without one; `flat` answers D_flat."""
         begins = self.floor_level * (1 + FLOOR_SHARE) + FLOOR_STEP
         if math.isfinite(begins):
             return max(begins, low) if begins <= high else None
-        if self.flat_distortion(high) is None:
+        if flat(high) is None:
             return None
-        if self.flat_distortion(low) is not None:
+        if flat(low) is not None:
             return low
         width = high - low
         while high - low > FLOOR_WIDTH * width:
             middle = (low + high) / 2
-            low, high = (low, middle) if self.flat_distortion(middle) is not None else (middle, high)
+            low, high = (low, middle) if flat(middle) is not None else (middle, high)
         return high
 
     def mixer(self, quantity: str) -> FiniteMixer:

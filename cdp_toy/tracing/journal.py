@@ -37,8 +37,8 @@ LAYOUT = 1
 TABLES = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE answers (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, distortion TEXT NOT NULL, "
-    "perception TEXT NOT NULL, answer BLOB NOT NULL, digest TEXT NOT NULL, written TEXT NOT NULL, "
-    "seconds REAL NOT NULL, host TEXT NOT NULL)",
+    "perception TEXT NOT NULL, answer BLOB NOT NULL, digest TEXT NOT NULL, "
+    "written TEXT NOT NULL, seconds REAL NOT NULL, host TEXT NOT NULL)",  # when, how long it was waited for, and where
 )
 #: Name of the row of settings that holds the digest of the others.
 DIGEST = "sha256"
@@ -117,7 +117,7 @@ class Journal:
         InputError
             When they differ; the message names what the journal has and what was asked.
         """
-        asked = json.loads(json.dumps(settings))
+        asked = json.loads(json.dumps(settings, default=lambda number: number.item()))  # NumPy's numbers too
         if not self.settings:
             with self._refusing():
                 self._begin(asked)
@@ -222,9 +222,9 @@ class Journal:
             *key, data, digest = self._database.execute(
                 "SELECT kind, distortion, perception, answer, digest FROM answers WHERE number = ?", (number,)
             ).fetchone()
-        if digest != _digest(key, data):
-            raise self._damaged(f"answer {number} is not what was written")
-        return unpacked(data)
+            if digest != _digest(key, data):
+                raise sqlite3.DatabaseError(f"answer {number} is not what was written")
+            return unpacked(data)
 
     def _write(self, question: Question, answer: Answer, seconds: float) -> None:
         key, data = _key(question), packed(row_of(answer))

@@ -131,8 +131,8 @@ class TracedOracle:
         """Bracket of D_flat(P), None where the floor is out of reach or unknown."""
         return None
 
-    def floor_begins(self, low: float, high: float) -> float | None:
-        """Perception level in [low, high] from which D_flat(P) is known, None without one."""
+    def floor_begins(self, low: float, high: float, flat: Callable[[float], Bracket | None]) -> float | None:
+        """Perception level in [low, high] from which D_flat(P) is known, None without one; `flat` answers D_flat."""
         return None
 
     def mixer(self, quantity: str) -> Mixer | None:

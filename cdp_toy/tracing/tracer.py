@@ -123,7 +123,7 @@ class Tracer:
         places = [(float(d), float(p)) for p in p_values for d in d_values[::-1]]
         count = self.settings.batch or self.settings.least_batch
         for begin in range(0, len(places), count):
-            left = int(min(count, self.settings.max_points - self.solves))
+            left = int(max(min(count, self.settings.max_points - self.solves), 0))
             batch = places[begin : begin + left]
             yield from self._points([self.oracle.question(d, p, least.get(p), flat.get(p)) for d, p in batch])
             if left < count and begin + left < len(places):
@@ -161,7 +161,7 @@ class Tracer:
         low, high = self.settings.perception
         self.least = self._begin("least", low)
         yield from self._curve(self.least, levels)
-        begins = None if self._spent else self.oracle.floor_begins(low, high)
+        begins = None if self._spent else self.oracle.floor_begins(low, high, self._flat)
         if begins is not None:
             self.flat = self._begin("flat", begins)
             yield from self._curve(self.flat, levels)
@@ -190,6 +190,10 @@ class Tracer:
             known = len(sandwich.attained)
             if not asked or levels is not None:
                 return
+
+    def _flat(self, level: float) -> Bracket | None:
+        (answer,) = self.ask([Question("flat", 0.0, level)])
+        return cast(Bracket | None, answer)
 
     def _ask_bracket(self, traced: TracedCurve, level: float) -> None:
         (answer,) = self.ask([Question(traced.quantity, 0.0, level)])
