@@ -32,6 +32,7 @@ _HOME = {
     "enclose_min_distortion": "enclosing",
     "Enclosure": "enclosure",
     "Erasure": "degradations",
+    "ExecutorError": "errors",
     "flat_distortion": "boundary",
     "GaussianMixture": "sources",
     "GaussianMixture2D": "sources",

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cdp_toy.point import Bracket
+    from cdp_toy.surfaces import Surface
 
 __all__ = [
     "CDPError",
     "ContradictionError",
+    "ExecutorError",
     "InfeasibleError",
     "InputError",
     "MemoryRefusedError",
@@ -70,6 +72,24 @@ class ContradictionError(CDPError):
 
     def __reduce__(self) -> tuple[type[ContradictionError], tuple[str, tuple[float, float], tuple[float, float]]]:
         return type(self), (str(self), self.plane, self.point)
+
+
+class ExecutorError(CDPError):
+    """The executor that `trace` was given failed; nothing that was computed is lost.
+
+    Parameters
+    ----------
+    message : str
+    surface : Surface, optional
+        What was traced by then.
+    """
+
+    def __init__(self, message: str, surface: Surface | None = None) -> None:
+        super().__init__(message)
+        self.surface = surface
+
+    def __reduce__(self) -> tuple[type[ExecutorError], tuple[str, Surface | None]]:
+        return type(self), (str(self), self.surface)
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:

@@ -71,6 +71,8 @@ HEAVY = {
     "mpl_toolkits": {"plotting", "figures"},
     "flint": {"verify"},
     "xarray": {"surface_tables"},
+    "dask": set(),  # users bring an executor; nothing here knows whose it is
+    "distributed": set(),
 }
 
 LEVEL = {name: k for k, layer in enumerate(LAYERS) for name in layer}

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cdp_toy.errors import InputError
+from cdp_toy import __version__
+from cdp_toy.errors import ExecutorError, InputError
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.surfaces import Surface
+from cdp_toy.tracing.executors import asking, places_at_once
 from cdp_toy.tracing.finite_oracle import FiniteOracle
+from cdp_toy.tracing.journal import opened
 from cdp_toy.tracing.oracles import FormulaOracle, Oracle, TracedOracle
 from cdp_toy.tracing.tracer import Settings, Tracer
-from cdp_toy.validation import check_level, finite_array
+from cdp_toy.validation import Array, check_level, finite_array
 
 __all__ = ["trace"]
 
@@ -39,6 +47,9 @@ def trace(
     batch: int | None = None,
     progress: bool = True,
     keep_channels: bool = False,
+    journal: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
 ) -> Surface:
     """Bounds of C(D, P) at every pair of levels of a rectangle.
 
@@ -69,11 +80,28 @@ def trace(
     point_tol : float, optional
         Certified gap of single points; by default the smaller of 1e-8 and tol/100.
     batch : int, optional
-        Places that are asked for at once; by default one, and later a twentieth of the number of solves.
+        Places that are asked for at once; by default one, or the number of workers, and later a twentieth of the
+        number of solves. Solves of a batch start from what was known before it: equal batches give equal surfaces,
+        bit for bit, whoever solves them.
     progress : bool
         Show a bar with the solves done and the widest gap.
     keep_channels : bool
         Keep the restoration channels of all attained points, for `Surface.at`.
+    journal : path, optional
+        An SQLite file that gets every answer before the bar shows it. A run that was stopped, by its budget, the
+        interrupt key or a crash, goes on where it was when it is asked for again with the same journal, and ends with
+        the same surface, bit for bit. All settings but `max_points`, `progress`, `executor` and `workers` have to be
+        the same; ranges and batch that are left out are those of the journal. A formula is known by its name alone.
+        Wall times and facts of the machine are in the journal and nowhere else.
+    executor : concurrent.futures.Executor, optional
+        Solves the points of a batch at the same time: a pool of threads or processes, or `client.get_executor()` of a
+        Dask cluster (the extra "dask"). Boundary curves are solved here, point after point. It is not shut down; when
+        it fails, `ExecutorError` has the surface so far.
+    workers : int, optional
+        With `executor` its number of workers, where it does not tell. Without, a pool of so many processes of our own,
+        with one BLAS thread each. When one dies the pool is made anew once in a batch, and after that this process
+        goes on alone, with a RuntimeWarning; nothing that was computed is lost. Scripts have to call `trace` under
+        ``if __name__ == "__main__":``, as with any pool.
 
     Returns
     -------
@@ -84,8 +112,11 @@ def trace(
     ------
     ContradictionError
         When answers exclude each other: the function is not convex and non-increasing, or a bound is wrong.
+    ExecutorError
+        When the executor fails; its `surface` is the surface so far.
     InputError
-        When an argument makes no sense; the message says which.
+        When an argument makes no sense; when the journal has other settings (the message names them), is damaged, in
+        use, or no journal; when a formula cannot be sent to workers.
 
     References
     ----------
@@ -98,30 +129,67 @@ def trace(
     >>> surface = trace(grid, (0.66, 0.72), (0.003, 0.02), tol=2e-4, margin=1e-3, progress=False)
     >>> surface.stopped, surface.max_gap <= 2e-4
     ('tolerance reached', True)
+
+    A run with a budget, and its continuation:
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     run = dict(tol=1e-3, margin=1e-3, journal=pathlib.Path(directory, "run.sqlite"), progress=False)
+    ...     first = trace(grid, (0.66, 0.72), (0.003, 0.02), max_points=5, **run)
+    ...     surface = trace(grid, **run)
+    >>> first.stopped, surface.stopped
+    ('budget of 5 solves spent', 'tolerance reached')
     """
     oracle = _oracle(problem, tol, point_tol, keep_channels)
-    for name, value in (("tol", tol), ("boundary_tol", boundary_tol), ("max_points", max_points), ("batch", batch)):
+    checked = {"tol": tol, "boundary_tol": boundary_tol, "max_points": max_points, "batch": batch, "workers": workers}
+    for name, value in checked.items():
         if value is not None and not value > 0:
             raise InputError(f"{name} must be positive, got {value}")
     if not 0 <= margin < math.inf:
         raise InputError(f"margin must be finite and at least 0, got {margin}")
-    lattice = None
-    if grid is not None:
-        lattice = _lattice(grid)
+    lattice = None if grid is None else _lattice(grid)
+    if lattice is not None:
         distortion, perception = ((float(levels[0]), float(levels[-1])) for levels in lattice)
-    levels_p = oracle.default_perception() if perception is None else _range(perception, "perception")
-    levels_d = oracle.default_distortion(levels_p) if distortion is None else _range(distortion, "distortion")
-    if boundary_tol is None:
-        boundary_tol = BOUNDARY_SHARE * (levels_d[1] - levels_d[0] or 1.0)
-    most = math.inf if max_points is None else max_points
-    tracer = Tracer(oracle, Settings(levels_d, levels_p, tol, margin, boundary_tol, most, batch, keep_channels))
+    with opened(journal) as book, asking(oracle, executor, workers) as ask:
+        kept = {} if book is None else book.settings
+        given_p, given_d = (
+            kept.get(n) if v is None else v for n, v in (("perception", perception), ("distortion", distortion))
+        )
+        levels_p = oracle.default_perception() if given_p is None else _range(given_p, "perception")
+        levels_d = oracle.default_distortion(levels_p) if given_d is None else _range(given_d, "distortion")
+        if boundary_tol is None:
+            boundary_tol = BOUNDARY_SHARE * (levels_d[1] - levels_d[0] or 1.0)
+        least_batch = places_at_once(executor, workers) if batch is None else 1
+        if batch is None and kept:
+            batch, least_batch = kept["batch"], kept["least_batch"]
+        most = math.inf if max_points is None else max_points
+        settings = Settings(levels_d, levels_p, tol, margin, boundary_tol, most, batch, keep_channels, least_batch)
+        if book is not None:
+            book.agree(_agreed(oracle, settings, lattice))
+            ask = book.replayed(oracle, ask)
+        return _traced(Tracer(oracle, settings, ask), lattice, progress)
+
+
+def _traced(tracer: Tracer, lattice: tuple[Array, Array] | None, progress: bool) -> Surface:
     with _bar(progress) as tick:
         try:
             for _ in tracer.search() if lattice is None else tracer.lattice(*lattice):
                 tick(tracer)
         except KeyboardInterrupt:
             tracer.stopped = "interrupted"
+        except ExecutorError as error:
+            tracer.stopped = "the executor failed"
+            error.surface = tracer.surface()
+            raise
     return tracer.surface()
+
+
+def _agreed(oracle: TracedOracle, settings: Settings, lattice: tuple[Array, Array] | None) -> dict[str, Any]:
+    """What runs with one journal have to agree on: all that answers depend on, and the order of the questions."""
+    levels = None if lattice is None else hashlib.sha256(b"".join(values.tobytes() for values in lattice)).hexdigest()
+    agreed = dataclasses.asdict(settings) | {"grid": levels, "point_tol": oracle.facts.get("point_tol")}
+    del agreed["max_points"]
+    return {"version": __version__} | oracle.identity | agreed
 
 
 def _oracle(
@@ -139,7 +207,7 @@ def _oracle(
     return FormulaOracle(problem)
 
 
-def _lattice(grid: tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+def _lattice(grid: tuple[ArrayLike, ArrayLike]) -> tuple[Array, Array]:
     if len(grid) != 2:
         raise InputError(f"grid must be a pair (D values, P values), got {len(grid)} entries")
     d_values, p_values = (np.unique(finite_array(values, f"grid[{k}]", 1)) for k, values in enumerate(grid))

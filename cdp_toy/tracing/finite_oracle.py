@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,8 +20,10 @@ from cdp_toy.perceptions import FDivergence
 from cdp_toy.point import Bracket, Point
 from cdp_toy.solution import Solution
 from cdp_toy.solving import solve
+from cdp_toy.tracing.fingerprint import bare, fingerprint
 from cdp_toy.tracing.mixing import Channel, FiniteMixer, Proof, measured, on_surface, program_of
-from cdp_toy.tracing.oracles import TracedOracle
+from cdp_toy.tracing.oracles import Question, TracedOracle
+from cdp_toy.tracing.records import Answer, Row, answer_of
 from cdp_toy.tracing.sandwich import Attained, Plane
 from cdp_toy.validation import Array
 
@@ -33,6 +35,8 @@ NO_PRICE = 1e-3
 SATURATED = 0.01
 #: D_flat(P) is traced from just above the level where the floor comes within reach: at it there is no interior.
 FLOOR_SHARE, FLOOR_STEP = 1e-6, 1e-12
+#: Who solves points of the flat region: their potential is 0, a poor start for others.
+FLOOR_SOLVER = "flat region"
 #: Where that level has no formula it is bisected to this share of the range.
 FLOOR_WIDTH = 1e-2
 
@@ -75,33 +79,46 @@ class FiniteOracle(TracedOracle):
         """Law of Y."""
         return self.problem.p_y
 
-    def __call__(self, max_distortion: float, max_perception: float) -> Solution:
-        """Solve one point from the nearest one that is known."""
-        return self.solve(max_distortion, max_perception, self.nearest(max_distortion, max_perception))
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name and fingerprint of the problem."""
+        return {"problem": repr(self.problem)[1:-1], "fingerprint": fingerprint(self.problem)}
 
-    def solve(
-        self, max_distortion: float, max_perception: float, start: Solution | None, boundary: Bracket | None = None
-    ) -> Solution:
-        """Solve one point from a given one, and remember it."""
-        point = solve(
+    def portable(self) -> FiniteOracle:
+        """The same oracle for another process, without what it knows by now."""
+        return FiniteOracle(bare(self.problem), self.tol)
+
+    def restored(self, row: Row) -> Answer:
+        """The answer that a plain row was made of."""
+        return answer_of(row, self.problem)
+
+    def question(
+        self,
+        max_distortion: float,
+        max_perception: float,
+        least: Bracket | None = None,
+        flat: Bracket | None = None,
+    ) -> Question:
+        """The question for a point, to be solved from the nearest one that is known."""
+        if flat is not None and flat.witness is not None and max_distortion >= flat.upper:
+            return Question("point", max_distortion, max_perception, floor=flat.witness)
+        return Question("point", max_distortion, max_perception, self.nearest(max_distortion, max_perception), least)
+
+    def answer(self, question: Question) -> Answer:
+        """The answer to a question."""
+        if question.kind != "point":
+            return super().answer(question)
+        if question.floor is not None:
+            return self.on_floor(question.distortion, question.perception, question.floor)
+        return solve(
             self.problem,
-            max_distortion,
-            max_perception,
+            question.distortion,
+            question.perception,
             tol=self.tol,
             on_infeasible="return",
-            warm_start=start,
-            boundary=boundary,
+            warm_start=question.start,
+            boundary=question.boundary,
         )
-        self.remember(point)
-        return point
-
-    def lattice_point(
-        self, max_distortion: float, max_perception: float, least: Bracket | None, flat: Bracket | None
-    ) -> Solution:
-        """The point at a pair of levels, where the brackets of D_min(P) and D_flat(P) are known."""
-        if flat is not None and flat.witness is not None and max_distortion >= flat.upper:
-            return self.on_floor(max_distortion, max_perception, flat.witness)
-        return self.solve(max_distortion, max_perception, self.nearest(max_distortion, max_perception), least)
 
     def on_floor(self, max_distortion: float, max_perception: float, channel: csr_array) -> Solution:
         """A point of the flat region, from a channel of least error that meets the levels; nothing is solved."""
@@ -123,13 +140,15 @@ class FiniteOracle(TracedOracle):
             problem=problem,
             sparse_channel=channel,
             potential=bound.potential,
-            solver="flat region",
+            solver=FLOOR_SOLVER,
             note="",
             feasibility_tol=FEASIBILITY_TOL,
         )
 
-    def remember(self, point: Solution) -> None:
+    def remember(self, point: Point) -> None:
         """Let later solves start from a point."""
+        if not isinstance(point, Solution) or point.solver == FLOOR_SOLVER:
+            return
         if point.potential is not None and point.sparse_channel is not None and math.isfinite(point.price_perception):
             self.known.append(point)
             self._rows.append(
@@ -160,19 +179,19 @@ class FiniteOracle(TracedOracle):
             return math.inf
         return next(cheap_anchors(program)).perception
 
-    def floor_begins(self, low: float, high: float) -> float | None:
-        """Perception level in [low, high] from which D_flat(P) is known, None without one."""
+    def floor_begins(self, low: float, high: float, flat: Callable[[float], Bracket | None]) -> float | None:
+        """Perception level in [low, high] from which D_flat(P) is known, None without one; `flat` answers D_flat."""
         begins = self.floor_level * (1 + FLOOR_SHARE) + FLOOR_STEP
         if math.isfinite(begins):
             return max(begins, low) if begins <= high else None
-        if self.flat_distortion(high) is None:
+        if flat(high) is None:
             return None
-        if self.flat_distortion(low) is not None:
+        if flat(low) is not None:
             return low
         width = high - low
         while high - low > FLOOR_WIDTH * width:
             middle = (low + high) / 2
-            low, high = (low, middle) if self.flat_distortion(middle) is not None else (middle, high)
+            low, high = (low, middle) if flat(middle) is not None else (middle, high)
         return high
 
     def mixer(self, quantity: str) -> FiniteMixer:

@@ -7,17 +7,20 @@ how to mix what was proven and attained at some levels into proofs and channels 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from scipy.sparse import csr_array
 
 from cdp_toy.errors import InputError
 from cdp_toy.point import Bracket, Point, Status
+from cdp_toy.solution import Solution
+from cdp_toy.tracing.records import Answer, Row, answer_of
 from cdp_toy.tracing.sandwich import Attained, Mixer, Plane
 from cdp_toy.validation import Array
 
-__all__ = ["BoundaryOracle", "FormulaOracle", "Oracle", "TracedOracle"]
+__all__ = ["Ask", "BoundaryOracle", "FormulaOracle", "Oracle", "Question", "TracedOracle"]
 
 
 class Oracle(Protocol):
@@ -34,6 +37,25 @@ class BoundaryOracle(Oracle, Protocol):
     def min_distortion(self, max_perception: float) -> Bracket:
         """Least feasible distortion at a perception level."""
         ...
+
+
+class Question(NamedTuple):
+    """A point of the surface at two levels, or D_min ("least") or D_flat ("flat") at a perception level.
+
+    The rest is what a solver may begin with; it is chosen before any question of a batch is answered, so that answers
+    do not depend on who answers them, or when.
+    """
+
+    kind: Literal["point", "least", "flat"]
+    distortion: float
+    perception: float
+    start: Solution | None = None
+    boundary: Bracket | None = None  # D_min at this perception level
+    floor: csr_array | None = None  # a channel of least error rate that meets the levels
+
+
+#: Answers questions one after the other, in their order; they may be at work at the same time.
+Ask = Callable[[Sequence[Question]], Iterator[Answer]]
 
 
 class TracedOracle:
@@ -63,15 +85,43 @@ class TracedOracle:
         """Law of Y, where channels have rows that can be weighted."""
         return None
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What is traced, in words that tell it from others; journals compare them."""
+        return {}
+
+    def portable(self) -> TracedOracle:
+        """The same oracle for another process, without what it knows by now."""
+        return self
+
+    def restored(self, row: Row) -> Answer:
+        """The answer that a plain row was made of."""
+        return answer_of(row)
+
+    def question(
+        self,
+        max_distortion: float,
+        max_perception: float,
+        least: Bracket | None = None,
+        flat: Bracket | None = None,
+    ) -> Question:
+        """The question for a point, perhaps where the brackets of D_min(P) and D_flat(P) are known."""
+        return Question("point", max_distortion, max_perception)
+
+    def answer(self, question: Question) -> Answer:
+        """The answer to a question."""
+        if question.kind == "least":
+            return self.min_distortion(question.perception)
+        if question.kind == "flat":
+            return self.flat_distortion(question.perception)
+        return self(question.distortion, question.perception)
+
     def __call__(self, max_distortion: float, max_perception: float) -> Point:
         """The point at a pair of levels."""
         raise NotImplementedError
 
-    def lattice_point(
-        self, max_distortion: float, max_perception: float, least: Bracket | None, flat: Bracket | None
-    ) -> Point:
-        """The point at a pair of levels, where the brackets of D_min(P) and D_flat(P) are known."""
-        return self(max_distortion, max_perception)
+    def remember(self, point: Point) -> None:
+        """Let later questions start from a point."""
 
     def min_distortion(self, max_perception: float) -> Bracket:
         """Bracket of D_min(P), for those that know it."""
@@ -81,8 +131,8 @@ class TracedOracle:
         """Bracket of D_flat(P), None where the floor is out of reach or unknown."""
         return None
 
-    def floor_begins(self, low: float, high: float) -> float | None:
-        """Perception level in [low, high] from which D_flat(P) is known, None without one."""
+    def floor_begins(self, low: float, high: float, flat: Callable[[float], Bracket | None]) -> float | None:
+        """Perception level in [low, high] from which D_flat(P) is known, None without one; `flat` answers D_flat."""
         return None
 
     def mixer(self, quantity: str) -> Mixer | None:
@@ -135,14 +185,27 @@ class TracedOracle:
 class FormulaOracle(TracedOracle):
     """Any callable (D, P) -> Point, perhaps with a method `min_distortion(P)` that returns a Bracket."""
 
-    def __init__(self, answer: Oracle) -> None:
-        self.answer = answer
-        self.bounded = hasattr(answer, "min_distortion")
+    def __init__(self, formula: Oracle) -> None:
+        self.formula = formula
+        self.bounded = hasattr(formula, "min_distortion")
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """A formula is known by its name alone."""
+        named = self.formula if hasattr(self.formula, "__qualname__") else type(self.formula)
+        return {"problem": f"{named.__module__}.{named.__qualname__}"}
+
+    def answer(self, question: Question) -> Answer:
+        """The answer to a question; of solutions only the point, for the problem behind them is not known here."""
+        answer = super().answer(question)
+        if isinstance(answer, Solution):
+            return Point(**{field.name: getattr(answer, field.name) for field in fields(Point)})
+        return answer
 
     def __call__(self, max_distortion: float, max_perception: float) -> Point:
         """The point at a pair of levels."""
-        return self.answer(max_distortion, max_perception)
+        return self.formula(max_distortion, max_perception)
 
     def min_distortion(self, max_perception: float) -> Bracket:
         """Bracket of D_min(P)."""
-        return cast(BoundaryOracle, self.answer).min_distortion(max_perception)
+        return cast(BoundaryOracle, self.formula).min_distortion(max_perception)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from cdp_toy.point import Bracket, Point, Status
 from cdp_toy.surfaces.curves import BRACKETS, TANGENTS, VALUES, Curve
 from cdp_toy.surfaces.geometry import Polygon, Scale
 from cdp_toy.surfaces.surface import ATTAINED, PLANES, POINTS, Surface, traced_region
-from cdp_toy.tracing.oracles import TracedOracle
+from cdp_toy.tracing.oracles import Ask, Question, TracedOracle
 from cdp_toy.tracing.sandwich import Sandwich
 from cdp_toy.validation import Array
 
@@ -43,6 +43,7 @@ class Settings:
     max_points: float
     batch: int | None
     keep_channels: bool
+    least_batch: int = 1
 
     @property
     def scale(self) -> Scale:
@@ -54,7 +55,7 @@ class Settings:
 class TracedCurve:
     """A boundary curve in the making: "least", D_min(P), or "flat", D_flat(P)."""
 
-    quantity: str
+    quantity: Literal["least", "flat"]
     perception: tuple[float, float]
     sandwich: Sandwich
     rows: list[tuple[float, ...]] = field(default_factory=list)
@@ -77,6 +78,7 @@ class Tracer:
 
     oracle: TracedOracle
     settings: Settings
+    ask: Ask
     stopped: str = "interrupted"
     solves: int = 0
     points: list[Point] = field(default_factory=list)
@@ -94,21 +96,18 @@ class Tracer:
         if not self.oracle.bounded:  # an answer with prices 0 would be believed everywhere
             for d, p in product(settings.distortion, settings.perception):
                 if not self._spent:
-                    self._take(self.oracle(d, p))
-                    yield
+                    yield from self._points([self.oracle.question(d, p)])
         curve = None if self.least is None else self.least.curve()
         if curve is not None:
             sandwich.region = traced_region(settings.scale, curve, settings.margin)
             if self.oracle.open_edges:
                 sandwich.move = partial(self._off_boundary, curve)
         while not self._spent:
-            count = settings.batch or max(1, int(BATCH_SHARE * len(self.points)))
+            count = settings.batch or max(settings.least_batch, int(BATCH_SHARE * len(self.points)))
             places = sandwich.propose(int(min(count, settings.max_points - self.solves)))
             if not places:
                 break
-            for d, p in places:
-                self._take(self.oracle(d, p))
-                yield
+            yield from self._points([self.oracle.question(d, p) for d, p in places])
         else:
             sandwich.propose(1)  # says how wide the gap is
         self.stopped = "no place left that a solver can be asked for"
@@ -120,19 +119,26 @@ class Tracer:
     def lattice(self, d_values: Array, p_values: Array) -> Iterator[None]:
         """Every point of a lattice: per P the boundaries, then D downward from point to point."""
         yield from self._boundaries([float(p) for p in p_values])
-        for p in map(float, p_values):
-            least, flat = (None if it is None else it.answers.get(p) for it in (self.least, self.flat))
-            for d in map(float, d_values[::-1]):
-                if self._spent:
-                    self.stopped = f"budget of {self.settings.max_points:.0f} solves spent"
-                    return
-                self._take(self.oracle.lattice_point(d, p, least, flat))
-                yield
+        least, flat = ({} if curve is None else curve.answers for curve in (self.least, self.flat))
+        places = [(float(d), float(p)) for p in p_values for d in d_values[::-1]]
+        count = self.settings.batch or self.settings.least_batch
+        for begin in range(0, len(places), count):
+            left = int(max(min(count, self.settings.max_points - self.solves), 0))
+            batch = places[begin : begin + left]
+            yield from self._points([self.oracle.question(d, p, least.get(p), flat.get(p)) for d, p in batch])
+            if left < count and begin + left < len(places):
+                self.stopped = f"budget of {self.settings.max_points:.0f} solves spent"
+                return
         self.stopped = "lattice solved"
 
     @property
     def _spent(self) -> bool:
         return self.solves >= self.settings.max_points
+
+    def _points(self, questions: Sequence[Question]) -> Iterator[None]:
+        for answer in self.ask(questions):
+            self._take(cast(Point, answer))
+            yield
 
     def _take(self, point: Point) -> None:
         self.solves += 1
@@ -144,6 +150,7 @@ class Tracer:
             )
         self.sandwich.take(*self.oracle.of_point(point))
         self.points.append(point)
+        self.oracle.remember(point)
 
     # boundary curves
 
@@ -154,12 +161,12 @@ class Tracer:
         low, high = self.settings.perception
         self.least = self._begin("least", low)
         yield from self._curve(self.least, levels)
-        begins = None if self._spent else self.oracle.floor_begins(low, high)
+        begins = None if self._spent else self.oracle.floor_begins(low, high, self._flat)
         if begins is not None:
             self.flat = self._begin("flat", begins)
             yield from self._curve(self.flat, levels)
 
-    def _begin(self, quantity: str, low: float) -> TracedCurve:
+    def _begin(self, quantity: Literal["least", "flat"], low: float) -> TracedCurve:
         perception = (low, self.settings.perception[1])
         scale = Scale((0.0, low), (1.0, perception[1]))
         tol = self.settings.boundary_tol
@@ -184,10 +191,14 @@ class Tracer:
             if not asked or levels is not None:
                 return
 
+    def _flat(self, level: float) -> Bracket | None:
+        (answer,) = self.ask([Question("flat", 0.0, level)])
+        return cast(Bracket | None, answer)
+
     def _ask_bracket(self, traced: TracedCurve, level: float) -> None:
+        (answer,) = self.ask([Question(traced.quantity, 0.0, level)])
         self.solves += 1
-        least = traced.quantity == "least"
-        bracket = self.oracle.min_distortion(level) if least else self.oracle.flat_distortion(level)
+        bracket = cast(Bracket | None, answer)
         if bracket is None:
             return
         plane, attained = self.oracle.of_bracket(traced.quantity, level, bracket)
