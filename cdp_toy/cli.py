@@ -1,22 +1,20 @@
-"""Command line: `cdp-toy reproduce`, `show`, `solve`, `presets` and `verify`."""
+"""Command line: `cdp-toy reproduce`, `show`, `solve`, `enclose`, `trace`, `plot`, `presets` and `verify`."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import math
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from cdp_toy import __version__
+from cdp_toy.cli_options import count_of, problem_of
+from cdp_toy.cli_surfaces import plot_command, trace_command
 from cdp_toy.errors import CDPError, InputError
-
-if TYPE_CHECKING:
-    from cdp_toy.problem import CDPProblem
 
 __all__ = ["app", "main"]
 
@@ -36,6 +34,8 @@ Examples:
   cdp-toy solve --preset paper-toy --n 101 -D 0.70 -P 0.002
   cdp-toy solve --preset binary-conflict -D 0.3 -P 0.01 --json
   cdp-toy enclose --preset paper-toy -D 0.70 -P 0.002
+  cdp-toy trace toy.nc --preset paper-toy --n 101 -D 0.66,0.71 -P 0.002,0.02 --margin 1e-3
+  cdp-toy plot toy.nc --kind 3d
   cdp-toy presets
   cdp-toy presets plane-toy --out my_toy.toml
   cdp-toy solve --problem my_toy.toml --n 12,10 -D 2.5 -P 0.05
@@ -227,6 +227,10 @@ def enclose_command(
         raise typer.Exit(1)
 
 
+app.command("trace")(trace_command)
+app.command("plot")(plot_command)
+
+
 @app.command("presets")
 def presets_command(
     name: Annotated[str | None, typer.Argument(help="A preset to print as a problem file.")] = None,
@@ -274,35 +278,6 @@ def verify_command(
     from cdp_toy.verify import main as verify_files
 
     raise typer.Exit(verify_files(files))
-
-
-def problem_of(preset: str | None, file: Path | None) -> CDPProblem:
-    """Return the problem of exactly one of a preset's name and a problem file."""
-    from cdp_toy.presets import from_name
-    from cdp_toy.problem_files import load_problem
-
-    if preset is not None and file is None:
-        return from_name(preset)
-    if file is not None and preset is None:
-        return load_problem(file)
-    given = "neither" if file is None else "both"
-    raise InputError(
-        f"give exactly one of --preset NAME and --problem FILE.toml, got {given}; `cdp-toy presets` lists the presets"
-    )
-
-
-def count_of(text: str | None, option: str) -> int | tuple[int, int] | None:
-    """Return a number of cells per axis, or a pair of them.
-
-    >>> count_of("101", "--n"), count_of("8,10", "--n")
-    (101, (8, 10))
-    """
-    if text is None:
-        return None
-    if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*(,\s*[+-]?[0-9]{1,18}\s*)?", text):
-        raise InputError(f"{option} must be a whole number such as 101, or two such as 8,10 in the plane; got {text!r}")
-    first, *second = map(int, text.split(","))
-    return (first, second[0]) if second else first
 
 
 def _record(point: object, asked: dict[str, object]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cdp_toy import presets
-from cdp_toy.cli import count_of
+from cdp_toy.cli_options import count_of
 from cdp_toy.problem_files import load_problem, problem_to_toml
 
 
@@ -146,3 +146,29 @@ def test_solvers_do_not_talk_into_the_json(tmp_path: Path) -> None:
 )
 def test_counts_are_numbers_or_pairs(text: str | None, count: object) -> None:
     assert count_of(text, "--n") == count
+
+
+def test_a_surface_is_traced_saved_and_drawn(tmp_path: Path) -> None:
+    words = ("--preset", "paper-toy", "--n", "31", "-D", "0.68,0.72", "-P", "0.003,0.02", "--margin", "2e-3")
+    done = cli("trace", "toy.nc", *words, "--tol", "5e-4", "--journal", "toy.sqlite", "--csv", "toy.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "tolerance reached" in done.stdout and "widest gap" in done.stderr
+    assert (tmp_path / "toy.csv").read_text().count("\n") > 1
+    before = (tmp_path / "toy.nc").read_bytes()
+    again = cli("trace", "toy.nc", *words, "--tol", "5e-4", "--journal", "toy.sqlite", cwd=tmp_path)
+    assert again.returncode == 0 and (tmp_path / "toy.nc").read_bytes() == before
+    other = cli("trace", "toy.nc", *words, "--tol", "4e-4", "--journal", "toy.sqlite", cwd=tmp_path)
+    assert other.returncode == 2 and "tol" in other.stderr
+    for kind in ("surface", "slices", "boundary"):
+        done = cli("plot", "toy.nc", "--kind", kind, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / f"toy-{kind}.png").read_bytes().startswith(b"\x89PNG")
+    for wrong, message in (
+        (("plot", "toy.csv"), "cdp-toy:"),
+        (("plot", "toy.nc", "--kind", "slice"), "did you mean 'slices'"),
+        (("plot", "toy.nc", "-P", "0.01"), "add --kind slices"),
+        (("plot", "toy.nc", "--kind", "slices", "-P", "a"), "numbers separated by commas"),
+        (("trace", "x.nc", "--preset", "paper-toy", "--n", "31", "-D", "0.7"), "low and high"),
+    ):
+        refused = cli(*wrong, cwd=tmp_path)
+        assert refused.returncode == 2 and message in refused.stderr and refused.stderr.count("\n") == 1

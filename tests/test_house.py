@@ -52,6 +52,8 @@ LAYERS = [
     ["plotting"],
     ["figures"],
     ["reproduce"],
+    ["cli_options"],
+    ["cli_surfaces"],
     ["cli"],
     ["__main__"],
 ]
