@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ from cdp_toy.solving import solve
 from cdp_toy.sources import PlaneSource, TableSource
 from cdp_toy.study import CELLS_ON_LINE, Kind, Study, paper_study, portrait_grid, study_of
 from cdp_toy.summaries import table_text, write_csv
+from cdp_toy.surface_files import load_surface
+from cdp_toy.traced_surfaces import HEADER as PLAN_HEADER
+from cdp_toy.traced_surfaces import Plan, kept, line_of, trace_missing
 
 if TYPE_CHECKING:
     from cdp_toy.figures import ExactSurface
@@ -45,6 +49,13 @@ LEAST_PERCEPTION, MOST_PERCEPTION = 5e-4, 0.4
 
 #: Certified gap the scan aims for. The toy's surface is 2e-3 tall: 1e-7 is invisible and five digits of it are proven.
 SCAN_TOL = 1e-7
+
+#: Whole surfaces are closed to this share of their height; where they are flatter than FLAT there is nothing to see.
+GAP_SHARE, FLAT = 1 / 100, 1e-9
+#: The rectangle of the paper's toy: above P = .03 all of it is the floor. Next to D_min(P) it falls like a root.
+PAPER_D, PAPER_P, PAPER_MARGIN = (0.645, 0.75), (3e-4, 3e-2), 1e-4
+#: The strip next to D_min(P) of other problems, as a share of the range of D.
+MARGIN_SHARE = 0.01
 
 THRESHOLDS: dict[str, float | None] = {"Bayes threshold for X": None, "threshold 0": 0.0}
 
@@ -65,6 +76,7 @@ def reproduce(
     problem: CDPProblem | None = None,
     kind: Kind = "cells",
     rigorous: bool = False,
+    gap_share: float = GAP_SHARE,
 ) -> list[Path]:
     """Reproduce the paper's toy figures and put the exact surface beside them; or do the like for another problem.
 
@@ -91,6 +103,8 @@ def reproduce(
         Grid of a problem of the user's; distortions without exact integrals need "points".
     rigorous : bool
         Enclose the continuous toy in ball arithmetic, write certificates and verify them.
+    gap_share : float
+        Gap of the whole surfaces, bounded at every place, as a share of their height; 0 leaves them out.
 
     Returns
     -------
@@ -111,6 +125,8 @@ def reproduce(
         )
     if rigorous and not paper:
         raise InputError("rigorous enclosures are made of the paper's toy; leave out toy and problem")
+    if not 0 <= gap_share <= 1:
+        raise InputError(f"gap_share is a share of a surface's height, from 0 to 1; got {gap_share}")
     settings: dict[str, object] = {"version": __version__, "levels": levels, "points": points, "tol": SCAN_TOL}
     if paper:
         settings["n"] = n or CELLS_ON_LINE
@@ -122,8 +138,8 @@ def reproduce(
     out.mkdir(parents=True, exist_ok=True)
     written = _paper_figures(out, studies[0], say) if paper else _portrait(out, studies[0])
     if fresh:
-        for name in ("rows.jsonl", "enclosures.json"):
-            (out / name).unlink(missing_ok=True)
+        for file in (out / "rows.jsonl", out / "enclosures.json", *out.glob("whole-*")):
+            file.unlink(missing_ok=True)
     journal = Journal(out / "rows.jsonl", settings)
     try:
         _scan(studies, journal, levels, points, workers, say)
@@ -132,6 +148,7 @@ def reproduce(
     if paper:
         written += _enclosures(out, studies, workers, rigorous, say)
     written += _surface_figure(out, studies, journal, "figure3_exact_surface" if paper else "surface")
+    written += _whole_surfaces(out, studies, journal, workers, paper, gap_share, say)
     written += [path for study in studies for path in _channel(out, study, journal, say)]
     say("\nfiles: " + ", ".join(str(p) for p in written))
     return written
@@ -169,6 +186,48 @@ def _enclosures(
     say("  nan: the paper has no number, or no linear denoiser meets the levels; inf: no channel of the grid does")
     write_csv(out / "enclosures.csv", HEADER, rows)
     return [out / "enclosures.csv", *([] if certificates is None else sorted(certificates.glob("*.json")))]
+
+
+def _whole_surfaces(
+    out: Path,
+    studies: list[Study],
+    journal: Journal,
+    workers: int,
+    paper: bool,
+    share: float,
+    say: Callable[[str], None],
+) -> list[Path]:
+    """Surfaces with bounds at every place, to a share of the height of the scanned points."""
+    from cdp_toy import figures
+
+    plans = {}
+    for study in studies:
+        rows = journal.of(study.name)
+        values = [p.upper_bound for p in all_points(rows)]
+        if share == 0 or not np.ptp(values or [0.0]) > FLAT:
+            continue
+        low, high = min(row.min_distortion.lower for row in rows), study.far(rows)
+        ranges = (PAPER_D, PAPER_P) if paper else ((low, high), (rows[0].max_perception, rows[-1].max_perception))
+        tol = float(f"{share * np.ptp(values):.1g}")
+        margin = PAPER_MARGIN if paper else MARGIN_SHARE * (high - low)
+        slug = re.sub(r"[^0-9A-Za-z]+", "-", study.name).strip("-").lower()
+        grid = dataclasses.replace(study.grid, grid=None)
+        plans[study.name] = Plan(study.name, grid, *ranges, tol, margin, out / f"whole-{slug}.nc")
+    if not plans:
+        return []
+    say(f"\nwhole surfaces: {len(plans)}, each to a gap of a share of its height, also between the points")
+    if not all(map(kept, plans.values())):
+        with _single_threaded_children(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            trace_missing(list(plans.values()), pool)
+    surfaces = [load_surface(plan.path) for plan in plans.values()]
+    lines = [line_of(plan, surface) for plan, surface in zip(plans.values(), surfaces, strict=True)]
+    say("\n" + table_text("Whole surfaces (bounds at every (D, P) of the rectangle, grid)", PLAN_HEADER, lines))
+    if paper:
+        say(f"  the gap is met where D >= D_min(P) + {PAPER_MARGIN:g}; the strip before it is hatched in the figure")
+    families = [s.families.get("linear_family") for s in studies if s.name in plans]
+    figure = figures.figure_4(list(plans), surfaces, families)
+    name = "figure4_whole_surfaces" if paper else "whole_surface"
+    return [*(plan.path for plan in plans.values()), *figures.save(figure, out, name)]
 
 
 def _portrait(out: Path, study: Study) -> list[Path]:

@@ -48,7 +48,7 @@ LAYERS = [
     ["surface_reading"],
     ["surface_files", "surface_tables"],
     ["tracing"],
-    ["study", "continuous_table"],
+    ["study", "continuous_table", "traced_surfaces"],
     ["plotting"],
     ["figures"],
     ["reproduce"],

@@ -22,7 +22,7 @@ from cdp_toy.point import Status
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("results")
     text: list[str] = []
-    reproduce.reproduce(out, n=31, levels=3, points=3, workers=2, say=text.append)
+    reproduce.reproduce(out, n=31, levels=3, points=3, workers=2, say=text.append, gap_share=0.05)
     return out, "\n".join(text)
 
 
@@ -33,7 +33,7 @@ def records(path: Path) -> list[dict[str, str]]:
 
 def test_every_figure_and_table_is_written(first_run: tuple[Path, str]) -> None:
     out, text = first_run
-    for name in ("figure1", "figure2", "figure3_exact_surface"):
+    for name in ("figure1", "figure2", "figure3_exact_surface", "figure4_whole_surfaces"):
         assert (out / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (out / f"{name}.png").stat().st_size > 20_000
     assert "Verdicts" in text and "certified to 1e-6" in text and "published - exact" in text
@@ -49,6 +49,23 @@ def test_exact_points_carry_their_bounds_and_beat_the_linear_family(first_run: t
     assert min(gaps) >= 0
     assert np.mean(np.array(gaps) <= 1e-6) >= 0.95
     assert all(float(p["left_on_table"]) > 0 for p in points if p["left_on_table"] != "nan")
+
+
+def test_whole_surfaces_are_kept_and_bound_the_scanned_points(first_run: tuple[Path, str]) -> None:
+    out, text = first_run
+    assert "Whole surfaces" in text
+    points = records(out / "exact_points.csv")
+    for name, file in (
+        ("Bayes threshold for X", "whole-bayes-threshold-for-x.nc"),
+        ("threshold 0", "whole-threshold-0.nc"),
+    ):
+        surface = cdp.load_surface(out / file)
+        assert surface.stopped == "tolerance reached"
+        for point in (p for p in points if p["classifier"] == name and float(p["P"]) <= 0.03):
+            d, p = float(point["D"]), float(point["P"])
+            assert surface.lower(d, p) <= float(point["upper_bound"]) + 1e-12
+            assert float(point["lower_bound"]) <= surface.upper(d, p) + 1e-12
+    assert not list(out.glob("*.sqlite*"))
 
 
 def test_verdicts_of_the_exact_surfaces_hold(first_run: tuple[Path, str]) -> None:
@@ -67,7 +84,7 @@ def test_a_second_run_only_draws(first_run: tuple[Path, str], monkeypatch: pytes
 
     monkeypatch.setattr(reproduce, "ProcessPoolExecutor", never)
     text: list[str] = []
-    reproduce.reproduce(out, n=31, levels=3, points=3, say=text.append)
+    reproduce.reproduce(out, n=31, levels=3, points=3, say=text.append, gap_share=0.05)
     assert "nothing to solve" in "\n".join(text)
     assert (out / "exact_points.csv").read_text() == before
 
@@ -150,12 +167,18 @@ def test_other_problems_are_reproduced_with_the_families_they_have(
 ) -> None:
     text: list[str] = []
     problem = MODELS[name]()[0]
-    reproduce.reproduce(tmp_path, n=5, levels=2, points=2, say=text.append, problem=problem, kind=kind)
+    share = 0.1 if name == "plane_toy" else 0.0
+    reproduce.reproduce(tmp_path, n=5, levels=2, points=2, say=text.append, problem=problem, kind=kind, gap_share=share)
     points = records(tmp_path / "exact_points.csv")
     assert len(points) == 4
     assert families <= set(points[0])
     assert ("no linear denoisers" in "\n".join(text)) == (len(families) < (2 if problem.source.dim == 2 else 1))
-    for figure in ("problem", "surface", *(["channel"] if problem.source.dim == 2 else [])):
+    for figure in (
+        "problem",
+        "surface",
+        *(["channel"] if problem.source.dim == 2 else []),
+        *(["whole_surface"] if share else []),
+    ):
         assert (tmp_path / f"{figure}.png").stat().st_size > 10_000
 
 

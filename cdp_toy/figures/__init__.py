@@ -6,6 +6,7 @@ from cdp_toy.figures.channel import figure_channel
 from cdp_toy.figures.portrait import figure_problem
 from cdp_toy.figures.surface import ExactSurface, figure_3, row_values
 from cdp_toy.figures.toy import figure_1, figure_2
+from cdp_toy.figures.traced import figure_4
 from cdp_toy.plotting import save, save_as
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "figure_1",
     "figure_2",
     "figure_3",
+    "figure_4",
     "figure_channel",
     "figure_problem",
     "row_values",

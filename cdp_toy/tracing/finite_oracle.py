@@ -71,6 +71,7 @@ class FiniteOracle(TracedOracle):
             "problem": repr(problem)[1:-1],
             "perception": problem.perception.name,
             "point_tol": self.tol,
+            "fingerprint": fingerprint(problem),
             **named,
         }
 
