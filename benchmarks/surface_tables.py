@@ -25,9 +25,8 @@ def surfaces_page(kept: dict[str, Any]) -> str:
     """
     wanted = kept["settings"]
     (d_low, d_high), (p_low, p_high) = wanted["distortion"], wanted["perception"]
-    introduction = f"""The toy on {wanted["n"]} cells, D from {d_low:g} to {d_high:g} and P from {p_low:g} to {p_high:g}, by
-    `trace`. Every surface has a single-threaded process of its own, which traces a small one first, and is traced once.
-    """
+    introduction = f"""The toy on {wanted["n"]} cells, D from {d_low:g} to {d_high:g}, P from {p_low:g} to {p_high:g}.
+    Every surface is traced once, in a single-threaded process of its own, which traces a small one first."""
     uniform = f"""The gap between the proven bounds at every place of the rectangle with D >= D_min(P) +
     {wanted["margin"]:g}, not only at solved points. Solves include those of D_min(P) and D_flat(P), which the second
     column counts. The last two columns are of the whole rectangle down to D_min(P), the strip of steep fall included,
@@ -146,6 +145,6 @@ def _memory(row: dict[str, Any], wanted: dict[str, Any]) -> str:
     if row["ending"] != "done":
         return f"{what}: {row['reason'] or row['ending']}."
     peak, added = row["peak_bytes"] / 1e6, (row["peak_bytes"] - row["base_bytes"]) / 1e6
-    return _paragraph(
-        f"{what}: {row['solves']:.0f} solves in {_time(row)}, peak of the process {peak:.0f} MB, {added:.0f} of them added by it."
-    )
+    text = f"""{what}: {row["solves"]:.0f} solves in {_time(row)}, peak of the process {peak:.0f} MB, of which the
+    surface added {added:.0f}."""
+    return _paragraph(text)

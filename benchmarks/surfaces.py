@@ -76,8 +76,8 @@ class Surfaces:
     def places(self) -> list[Levels]:
         """Random levels of the rectangle."""
         rng = np.random.default_rng(SEED_BETWEEN)
-        drawn = rng.uniform(*zip(self.distortion, self.perception, strict=True), size=(self.between, 2))
-        return [(float(d), float(p)) for d, p in drawn]
+        d, p = (rng.uniform(*levels, self.between).tolist() for levels in (self.distortion, self.perception))
+        return list(zip(d, p, strict=True))
 
 
 #: A few minutes.
