@@ -29,8 +29,8 @@ def surfaces_page(kept: dict[str, Any]) -> str:
     Every surface is traced once, in a single-threaded process of its own, which traces a small one first."""
     uniform = f"""The gap between the proven bounds at every place of the rectangle with D >= D_min(P) +
     {wanted["margin"]:g}, not only at solved points. Solves include those of D_min(P) and D_flat(P), which the second
-    column counts. The last two columns are of the whole rectangle down to D_min(P), the strip of steep fall included,
-    with as many solves."""
+    column counts. The last two columns are of another search, with as many solves and the same gap to aim for, on the
+    whole rectangle down to D_min(P), the strip of steep fall included."""
     return f"""## Surfaces
 
 {_paragraph(introduction)}
