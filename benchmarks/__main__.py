@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from benchmarks.measurements import CaseResult
 from benchmarks.page import page, readme_section, replace_section
 from benchmarks.random_run import Settings, Trial, run_random
 from benchmarks.storage import load, store
+from benchmarks.surfaces import QUICK, Surfaces, run_surfaces
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,7 +32,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 def run(
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes and few random problems: some minutes.")] = False,
     only: Annotated[
-        Literal["solvers", "random", "enclosures"] | None, typer.Option(help="One part instead of all.")
+        Literal["solvers", "random", "enclosures", "surfaces"] | None, typer.Option(help="One part instead of all.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for raw results and the page.")] = ROOT
     / "benchmarks"
@@ -42,15 +44,18 @@ def run(
     perception: Annotated[str | None, typer.Option(help="Perception of all random problems, instead of any.")] = None,
     reference_entries: Annotated[int, typer.Option(help="Largest channel the reference judges as well.")] = 900,
     workers: Annotated[int, typer.Option(min=1, help="Processes for random problems; timed ones run alone.")] = 2,
+    between: Annotated[
+        int | None, typer.Option(min=1, help="Random levels on a surface to solve afresh; 100, or 20 with --quick.")
+    ] = None,
     docs: Annotated[bool, typer.Option("--docs", help="Write docs/benchmarks.md and the README's table too.")] = False,
     write_only: Annotated[
         bool, typer.Option("--write-only", help="Write pages from kept results; run nothing.")
     ] = False,
 ) -> None:
-    """Time cdp_toy against general solvers, let random problems be judged by two of its own, and enclose the toy.
+    """Time cdp_toy against general solvers, let random problems be judged by two of its own, enclose the toy, trace it.
 
-    Raw results are kept in OUT/solvers.json, OUT/random.json and OUT/enclosures.json, and each part of the page comes
-    from the latest of them: parts may be run one at a time.
+    Raw results are kept in OUT/solvers.json, OUT/random.json, OUT/enclosures.json and OUT/surfaces.json, and each part
+    of the page comes from the latest of them: parts may be run one at a time.
     """
     if not write_only and only in (None, "solvers"):
         cases = [case for case in (quick_cases() if quick else all_cases()) if match in case.series]
@@ -70,6 +75,12 @@ def run(
     if not write_only and only in (None, "enclosures"):
         found = run_enclosures(typer.echo)
         store(out / "enclosures.json", {"command": _command(False, "enclosures"), "machine": machine_facts(), **found})
+    if not write_only and only in (None, "surfaces"):
+        wanted = QUICK if quick else Surfaces()
+        wanted = wanted if between is None else dataclasses.replace(wanted, between=between)
+        command = _command(quick, "surfaces", timeout=timeout, between=between)
+        measured = run_surfaces(wanted, timeout, typer.echo)
+        store(out / "surfaces.json", {"command": command, "machine": machine_facts(), **measured})
     _write(out, docs)
 
 
@@ -100,12 +111,13 @@ def _time(cases: list[Case], timeout: float, out: Path, command: str) -> None:
 
 def _write(out: Path, docs: bool) -> None:
     """Write the page, and say how warm times grow."""
-    solvers, random, enclosures = (load(out / f"{part}.json") for part in ("solvers", "random", "enclosures"))
+    solvers, *others = (load(out / f"{part}.json") for part in ("solvers", "random", "enclosures", "surfaces"))
+    random, enclosures, surfaces = others
     results = [CaseResult.from_record(r) for r in solvers["results"]] if solvers else []
     trials = [Trial.from_record(r) for r in random["trials"]] if random else []
-    commands = [*(solvers["commands"] if solvers else []), *(kept["command"] for kept in (random, enclosures) if kept)]
-    facts = next((kept["machine"] for kept in (solvers, random, enclosures) if kept), machine_facts())
-    text = page(results, trials, facts, commands, enclosures)
+    commands = [*(solvers["commands"] if solvers else []), *(kept["command"] for kept in others if kept)]
+    facts = next((kept["machine"] for kept in (solvers, *others) if kept), machine_facts())
+    text = page(results, trials, facts, commands, enclosures, surfaces)
     targets = [out / "benchmarks.md", *([ROOT / "docs" / "benchmarks.md"] if docs else [])]
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)

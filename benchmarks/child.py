@@ -20,7 +20,9 @@ import numpy as np
 import cdp_toy as cdp
 from benchmarks.cases import NEIGHBOUR, Case
 from benchmarks.formulas import measured, repaired
+from benchmarks.machine import peak_memory
 from benchmarks.peers import solve_peer
+from benchmarks.surface_jobs import SURFACE_TASKS
 from cdp_toy.validation import physical_memory
 
 Report = Callable[..., None]
@@ -43,11 +45,6 @@ def _reporter() -> Report:
         out.flush()
 
     return report
-
-
-def _peak() -> int:
-    """Peak resident memory of this process so far [bytes]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _repeat(once: Callable[[], float]) -> None:
@@ -87,7 +84,7 @@ def _ours(case: Case, job: dict[str, Any], report: Report) -> None:
     small = Case(case.model, case.perception, 11 if case.dim == 1 else 5, 0.05, case.kind).grid()
     start = cdp.solve(small, 10.0, 0.05, tol=1e-6)
     cdp.solve(small, 10.0, 0.04, tol=1e-6, warm_start=start)
-    report("ready", base_bytes=_peak())
+    report("ready", base_bytes=peak_memory())
     solved: list[cdp.Solution] = []
 
     def timed(stage: str, grid: cdp.DiscreteProblem, limits: list[float], warm: cdp.Solution | None) -> float:
@@ -95,7 +92,7 @@ def _ours(case: Case, job: dict[str, Any], report: Report) -> None:
         point = cdp.solve(grid, *limits, tol=case.tol, on_infeasible="return", warm_start=warm)
         seconds = time.perf_counter() - began
         solved.append(point)
-        peak = _peak()
+        peak = peak_memory()
         levels = _excess(grid, grid.p_y[:, None] * point.channel, limits) if grid.n_y * grid.n_x <= 10**7 else {}
         values = {"value": point.upper_bound, "gap": point.gap, "status": point.status.name, "solver": point.solver}
         report(stage, seconds=seconds, peak_bytes=peak, **values, **levels)
@@ -110,14 +107,14 @@ def _peer(case: Case, job: dict[str, Any], report: Report) -> None:
     """Cold solves by another solver."""
     small = Case(case.model, case.perception, 11 if case.dim == 1 else 5, case.level, case.kind).grid()
     solve_peer(small, 10.0, max(case.level, 0.05), job["solver"], job["options"])
-    report("ready", base_bytes=_peak())
+    report("ready", base_bytes=peak_memory())
 
     def timed() -> float:
         grid = case.grid()
         began = time.perf_counter()
         answer = solve_peer(grid, job["point"][0], job["point"][1], job["solver"], job["options"])
         seconds = time.perf_counter() - began
-        peak = _peak()
+        peak = peak_memory()
         levels = {} if answer.joint is None else _excess(grid, answer.joint, job["point"])
         values = {"value": answer.value, "status": answer.status, "solver_seconds": answer.solver_seconds}
         report("cold", seconds=seconds, peak_bytes=peak, **values, **levels)
@@ -136,7 +133,10 @@ def main() -> None:
     half = physical_memory() // 2
     resource.setrlimit(resource.RLIMIT_AS, (half, half))  # a solver that wants more must not take the machine with it
     try:
-        TASKS[job["task"]](Case(**job["case"]), job, report)
+        if job["task"] in SURFACE_TASKS:
+            SURFACE_TASKS[job["task"]](job, report)
+        else:
+            TASKS[job["task"]](Case(**job["case"]), job, report)
     except MemoryError as error:  # the package's refusal is one of these
         report("refused", reason=str(error) or "out of memory")
     except Exception as error:

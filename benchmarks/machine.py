@@ -1,14 +1,16 @@
-"""Facts about the machine that matter for times; no names of hosts and no paths."""
+"""Facts about the machine that matter for times, and memory in use; no names of hosts and no paths."""
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 from importlib import metadata
 
 from cdp_toy.validation import physical_memory
 
-__all__ = ["machine_facts"]
+__all__ = ["machine_facts", "peak_memory"]
 
 PACKAGES = ("cdp_toy", "numpy", "scipy", "numba", "cvxpy", "clarabel", "scs", "ecos", "highspy")
 
@@ -23,6 +25,11 @@ def machine_facts() -> dict[str, str]:
         "Python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
     }
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process so far [bytes]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _processor() -> str:

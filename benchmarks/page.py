@@ -12,6 +12,7 @@ from benchmarks.growth import warm_growth
 from benchmarks.measurements import CaseResult
 from benchmarks.random_run import Trial
 from benchmarks.random_tables import random_page
+from benchmarks.surface_tables import surfaces_page
 from benchmarks.tables import accuracy_table, headline_table, markdown, memory_table, ratio_table, time_table
 
 __all__ = ["page", "readme_section", "replace_section"]
@@ -46,6 +47,7 @@ def page(
     facts: dict[str, str],
     commands: Sequence[str],
     enclosures: dict[str, Any] | None = None,
+    surfaces: dict[str, Any] | None = None,
 ) -> str:
     """Whole page in Markdown.
 
@@ -60,6 +62,8 @@ def page(
         What was run.
     enclosures : dict, optional
         What `run_enclosures` measured.
+    surfaces : dict, optional
+        What `run_surfaces` measured.
     """
     parts = [INTRODUCTION, _machine(facts, commands)]
     for dim, title in ((1, "On the line"), (2, "In the plane")):
@@ -78,6 +82,8 @@ def page(
         parts.append(random_page(trials))
     if enclosures:
         parts.append(enclosures_page(enclosures))
+    if surfaces:
+        parts.append(surfaces_page(surfaces))
     return "\n".join(parts)
 
 

@@ -6,13 +6,14 @@ import dataclasses
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from cases import PERCEPTIONS as TEXTBOOK
 
 import cdp_toy as cdp
-from benchmarks import enclosures, tables
+from benchmarks import enclosures, peers, surface_jobs, surfaces, tables
 from benchmarks.campaign import measure
 from benchmarks.cases import Case, all_cases, quick_cases
 from benchmarks.formulas import measured, perception_value
@@ -21,8 +22,11 @@ from benchmarks.measurements import CaseResult, Measurement
 from benchmarks.page import END, START, page, readme_section, replace_section
 from benchmarks.random_problems import PERCEPTIONS, random_problem, random_tables, rng_of
 from benchmarks.random_run import Answer, Settings, Trial, examine
-from benchmarks.runner import run_child
+from benchmarks.runner import Run, run_child
 from benchmarks.storage import load, store
+from benchmarks.surface_jobs import SURFACE_TASKS
+from benchmarks.surface_tables import extrapolated, surfaces_page
+from benchmarks.surfaces import QUICK, Surfaces
 from cdp_toy.perceptions import CATALOGUE
 
 FACTS = {"CPU": "abacus", "cvxpy": "1.0", "clarabel": "0.1"}
@@ -42,6 +46,13 @@ def canned(n: int, seconds: float = 0.01) -> CaseResult:
     return CaseResult(Case("paper toy", "kl", n, 0.003), (0.7, 0.003), (0.25 - 1e-9, 0.25), (ours, peer, *others))
 
 
+def check_columns(text: str) -> None:
+    """Every row of a table has the columns of its header."""
+    for block in text.split("\n\n"):
+        counts = {line.count("|") for line in block.splitlines() if line.startswith("|")}
+        assert len(counts) <= 1, block
+
+
 def test_tables_show_times_ratios_errors_and_why_there_is_none() -> None:
     results = [canned(401)]
     assert "| 20.0 ms / 10.0 ms | 3.00 s (1.00 s) | > 120 s | no answer |" in tables.time_table(results)
@@ -54,9 +65,7 @@ def test_tables_show_times_ratios_errors_and_why_there_is_none() -> None:
 def test_every_row_of_a_table_has_the_columns_of_its_header() -> None:
     refused = CaseResult(Case("plane toy", "kl", 48, 0.01), None, None, (Measurement("cdp_toy", "refused", "memory"),))
     text = page([canned(401), canned(801, 0.02), refused], [examine(0, Settings())], FACTS, ["python -m benchmarks"])
-    for block in text.split("\n\n"):
-        counts = {line.count("|") for line in block.splitlines() if line.startswith("|")}
-        assert len(counts) <= 1, block
+    check_columns(text)
     assert "refused" in text and "grows like n^1.00" in text
 
 
@@ -205,3 +214,88 @@ def test_enclosures_are_measured_and_tabulated(monkeypatch: pytest.MonkeyPatch) 
     text = enclosures.enclosures_page(found)
     assert "VERIFIED" in text
     assert text.count("| 101 |") == 2
+
+
+#: A rectangle of the toy on 21 cells: D_min(P) runs through it, and C is flat nowhere.
+SMALL = Surfaces(
+    n=21, distortion=(0.75, 0.79), perception=(1e-3, 4e-3), side=4, sample=3, margin=2e-3, tolerances=(1e-3,),
+    between=5, between_tol=1e-3, memory_n=21,
+)  # fmt: skip
+
+
+def test_surfaces_are_measured_and_tabulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All children in this process, one after the other; a peer that knows nothing stands in for Clarabel."""
+
+    def in_process(job: dict[str, Any], patience: float, environment: dict[str, str] | None = None) -> Run:
+        reports: list[dict[str, Any]] = []
+        SURFACE_TASKS[job["task"]](job, lambda stage, **what: reports.append({"stage": stage, **what}))
+        return Run((*reports, {"stage": "done"}), "done")
+
+    monkeypatch.setattr(surfaces, "run_child", in_process)
+    monkeypatch.setattr(surface_jobs, "solve_peer", lambda *problem: peers.Answer("shrugged", 0.5, None, None))
+    found = surfaces.run_surfaces(SMALL, 60, lambda line: None)
+    for row in found["lattice"]["ours"].values():
+        assert sum(row["statuses"].values()) == 16 and row["statuses"]["INFEASIBLE"] > 0
+        assert row["gap"] <= 1e-8
+    ends = np.array(found["lattice"]["ours"]["cdp_toy"]["brackets"]).mean(axis=1)
+    assert found["lattice"]["peer"]["error"] == pytest.approx(np.abs(0.5 - ends[np.isfinite(ends)]).max())
+    (row,) = found["sandwiches"]
+    assert 0 < row["clear"]["gap"] <= 1e-3 and row["clear"]["stopped"] == "tolerance reached"
+    assert 0 < row["clear"]["curve_solves"] <= row["clear"]["solves"]
+    assert row["strip"]["solves"] <= row["clear"]["solves"]
+    assert [answer["inside"] for answer in found["between"]["answers"]] == [True] * 5
+    store(tmp_path / "surfaces.json", found)
+    kept = load(tmp_path / "surfaces.json")
+    assert kept is not None
+    text = page([], [], FACTS, [], surfaces=kept)
+    check_columns(text)
+    assert "Clarabel, from 3 points" in text and "| 3 shrugged |" in text
+    assert "5 of 5 certified intervals meet" in text
+    assert f"| 1e-03 | {row['clear']['solves']:.0f} |" in text
+
+
+def test_surfaces_that_were_stopped_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def overdue(job: dict[str, Any], patience: float, environment: dict[str, str] | None = None) -> Run:
+        asked.append(job["task"])
+        return Run((), "timeout", f"> {patience:g} s")
+
+    monkeypatch.setattr(surfaces, "run_child", overdue)
+    text = surfaces_page(surfaces.run_surfaces(SMALL, 60, lambda line: None))
+    check_columns(text)
+    assert asked.count("sandwich") == 2, "the strip has no budget where there is no surface without it"
+    assert "| cdp_toy | > 300 s | – | – | – |" in text
+    assert "| Clarabel | > 60 s | – | – | – |" in text
+    assert "| 1e-03 | – | – | – | – | > 300 s | – | – | – |" in text
+
+
+def test_a_child_traces_a_surface_and_a_child_solves_by_the_peer() -> None:
+    levels = {"n": 21, "distortion": [0.75, 0.78], "perception": [0.003], "sample": [[0.78, 0.003]]}
+    traced = run_child({"task": "lattice", **levels}, patience=60, environment={"CDP_TOY_NUMBA": "0"})
+    assert traced.ending == "done", traced.reason
+    ((lower, upper),) = traced.at("traced")[0]["brackets"]
+    asked = run_child({"task": "peers", "solver": "CLARABEL", **levels}, patience=60)
+    assert asked.ending == "done", asked.reason
+    assert asked.at("peer")[0]["value"] == pytest.approx((lower + upper) / 2, abs=1e-5)
+
+
+def test_levels_of_surfaces_are_the_same_every_time_and_within_the_rectangle() -> None:
+    for wanted in (Surfaces(), QUICK, SMALL):
+        d, p = wanted.axes()
+        sample = wanted.lattice_sample()
+        assert sample == wanted.lattice_sample() and len(set(sample)) == wanted.sample
+        assert all(x in d and y in p for x, y in sample)
+        places = np.array(wanted.places())
+        assert places.tolist() == np.array(wanted.places()).tolist() and places.shape == (wanted.between, 2)
+        for column, (low, high) in zip(places.T, (wanted.distortion, wanted.perception), strict=True):
+            assert low <= column.min() and column.max() <= high
+
+
+def test_a_sample_is_extrapolated_with_its_standard_error() -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.exponential(2.0, size=(2000, 25))
+    ends = np.array([extrapolated(row.tolist(), 100) for row in drawn])
+    assert ends[:, 0].mean() == pytest.approx(200, rel=0.02)
+    assert ends[:, 1].mean() == pytest.approx(ends[:, 0].std(), rel=0.1)
+    assert extrapolated([2.0], 3) == (6.0, math.inf)
