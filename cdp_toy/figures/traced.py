@@ -14,6 +14,9 @@ from cdp_toy.surfaces import Surface
 
 __all__ = ["figure_4"]
 
+#: Places along each axis of a solid.
+SOLID = 101
+
 Family = LinearDenoiserFamily | PlaneLinearFamily
 
 
@@ -27,7 +30,9 @@ def figure_4(titles: Sequence[str], surfaces: Sequence[Surface], families: Seque
             plot_surface(surface, plane, linear=family)
             plane.set_title(title, pad=46)
             solid = figure.add_subplot(grid[k, 1], projection="3d")
-            plot_surface(surface, solid, kind="3d")
+            plot_surface(surface, solid, kind="3d", n=SOLID)
+            for artist in solid.collections:  # thousands of facets: as vectors they make a file of megabytes
+                artist.set_rasterized(True)
             solid.set_zlabel("")  # the colour bar beside it says what it is
             low, high = surface.perception
             levels = np.geomspace(max(low, 1e-3 * high), high, 5)[:-1]
