@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 
 from cdp_toy.errors import InputError
 from cdp_toy.finite import DiscreteProblem
+from cdp_toy.problem import CDPProblem
 from cdp_toy.surfaces import Surface
+from cdp_toy.tracing.continuous_oracle import ContinuousOracle
 from cdp_toy.tracing.finite_oracle import FiniteOracle
 from cdp_toy.tracing.oracles import FormulaOracle, Oracle, TracedOracle
 from cdp_toy.tracing.tracer import Settings, Tracer
@@ -23,10 +25,12 @@ __all__ = ["trace"]
 BOUNDARY_SHARE = 2e-3
 #: Single points are asked to be so much sharper than the surface.
 POINT_SHARE, POINT_TOL = 1e-2, 1e-8
+#: Intervals of a continuous problem cost more the narrower they are.
+ENCLOSED_SHARE, ENCLOSED_TOL = 1e-1, 1e-6
 
 
 def trace(
-    problem: DiscreteProblem | Oracle,
+    problem: DiscreteProblem | CDPProblem | Oracle,
     distortion: tuple[float, float] | None = None,
     perception: tuple[float, float] | None = None,
     tol: float = 1e-4,
@@ -125,17 +129,19 @@ def trace(
 
 
 def _oracle(
-    problem: DiscreteProblem | Oracle, tol: float, point_tol: float | None, keep_channels: bool
+    problem: DiscreteProblem | CDPProblem | Oracle, tol: float, point_tol: float | None, keep_channels: bool
 ) -> TracedOracle:
     if isinstance(problem, DiscreteProblem):
         return FiniteOracle(problem, min(POINT_TOL, POINT_SHARE * tol) if point_tol is None else point_tol)
-    if not callable(problem):
-        raise TypeError(
-            f"trace needs a DiscreteProblem or a callable (D, P) -> Point, got {type(problem).__name__}: call "
-            "problem.discretize(n=201) for the grid problem"
-        )
     if keep_channels:
         raise InputError("keep_channels=True: only finite problems have channels to be kept")
+    if isinstance(problem, CDPProblem):
+        return ContinuousOracle(problem, min(ENCLOSED_TOL, ENCLOSED_SHARE * tol) if point_tol is None else point_tol)
+    if not callable(problem):
+        raise TypeError(
+            "trace needs a DiscreteProblem or a callable (D, P) -> Point, or a CDPProblem that enclosures are known "
+            f"for; got {type(problem).__name__}"
+        )
     return FormulaOracle(problem)
 
 

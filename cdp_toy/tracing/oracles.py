@@ -19,6 +19,11 @@ from cdp_toy.validation import Array
 
 __all__ = ["BoundaryOracle", "FormulaOracle", "Oracle", "TracedOracle"]
 
+#: D_min(P) comes so close to D_min(inf), in units of D_min(0) - D_min(inf), where the default range of P ends.
+SATURATED = 0.01
+#: D_flat(P) is traced from just above the level where the floor comes within reach: at it there is no interior.
+FLOOR_SHARE, FLOOR_STEP = 1e-6, 1e-12
+
 
 class Oracle(Protocol):
     """Certified points of a convex, non-increasing function of two levels."""
