@@ -24,7 +24,7 @@ from cdp_toy.continuous.duals import dual_from_potential
 from cdp_toy.continuous.lower import lower_bound, refined_cells
 from cdp_toy.continuous.upper import ROUNDING, MapValue
 from cdp_toy.evidence import OBSERVED
-from cdp_toy.solvers.monotone import MonotoneProblem
+from cdp_toy.solvers.monotone import FLAT_WEIGHT, MonotoneProblem, decided
 from cdp_toy.solvers.monotone_map import preference
 from cdp_toy.solvers.monotone_newton import places_of
 from cdp_toy.tracing.mixing import Proof
@@ -73,23 +73,33 @@ class ContinuousMixer:
     ----------
     posed : MonotoneProblem
         All laws are on its output cells.
+    quantity : "error", "least" or "flat"
+        Mixes for the surface, or for a boundary curve, where D stands for the value and not for a level.
     """
 
     posed: MonotoneProblem
+    quantity: str = "error"
 
     def attained(self, channels: Sequence[OutputLaw], weights: Array) -> Attained:
         """What the monotone map with the mixed output law attains."""
         used = [k for k, w in enumerate(weights) if w > 0]
         if len(used) == 1:
-            return channels[used[0]].attained
+            return self.place(channels[used[0]])
         masses = np.asarray(sum(float(weights[k]) * channels[k].masses for k in used))
-        masses = masses / masses.sum()
-        return OutputLaw(masses, self.posed.values(places_of(self.posed.grid, masses))).attained
+        places = places_of(self.posed.grid, masses / masses.sum())
+        if self.quantity == "flat":  # the error is least at the decision itself, which the quantile is by rounding
+            places = decided(self.posed, places)
+        return self.place(law_of(self.posed, places, self.posed.values(places)))
+
+    def place(self, law: OutputLaw) -> Attained:
+        """What a law attains of the quantity."""
+        if self.quantity == "error":
+            return law.attained
+        return Attained(0.0, law.value.perception, law.value.distortion + ROUNDING * self.posed.model.variance, law)
 
     def supporting(self, d: float, p: float, channel: OutputLaw) -> Plane | None:
         """The bound at a place that is best for an output law."""
-        lam, potential = self._fitted(channel.masses)
-        return self._plane(d, p, lam, potential)
+        return self._plane(d, p, *self._fitted(channel.masses))
 
     def plane(self, d: float, p: float, proofs: Sequence[Proof], weights: Array) -> Plane | None:
         """The bound of mixed prices and potentials at a place."""
@@ -104,13 +114,18 @@ class ContinuousMixer:
         """
         if not 0 < p < math.inf:
             return None
-        model = self.posed.model
-        dual = dual_from_potential(model, 1.0, lam, self._edges, potential, p)
+        model, on_surface, flat = self.posed.model, self.quantity == "error", self.quantity == "flat"
+        weight = 1.0 if on_surface else (FLAT_WEIGHT * model.variance if flat else 0.0)
+        dual = dual_from_potential(model, weight, lam, self._edges, potential, p)
         cells = refined_cells(model, dual, OBSERVED * len(potential))
-        value = lower_bound(model, dual, cells, d, p).value
+        value = lower_bound(model, dual, cells, d if on_surface else 0.0, p, above_floor=flat).value
         slope = dual.price_perception * model.perception.sum_slope(p) if dual.price_perception > 0 else 0.0
+        if not (math.isfinite(value) and math.isfinite(slope)):
+            return None
+        if not on_surface:
+            return Plane(0.0, p, value, 0.0, slope, Proof(lam, potential))
         floor = self.posed.curve.floor - ROUNDING
-        if not (math.isfinite(value) and math.isfinite(slope)) or value <= floor:
+        if value <= floor:
             return Plane(d, p, floor, 0.0, 0.0, Proof(0.0, np.zeros(len(potential))))
         return Plane(d, p, value, lam, slope, Proof(lam, potential))
 
@@ -118,24 +133,27 @@ class ContinuousMixer:
         """Price of distortion and potential of an output law, shape (n,).
 
         min over lam, kap and a constant of the sum of p / f''(q/p) (v_error + lam v_distance - kap descent(q/p) -
-        constant)^2, which is what the bound loses, up to third order and a factor.
+        constant)^2, which is what the bound loses, up to third order and a factor. On boundary curves lam is one; there
+        the error has no price, or one so high that v jumps at the threshold as it likes.
         """
         posed = self.posed
         perception, p = posed.model.perception, posed.grid.cells.mass
         error, distance = self._potentials(places_of(posed.grid, masses))
+        beyond = (np.arange(len(p)) > posed.grid.at).astype(float)
+        given, free = {"error": (error, distance), "least": (distance, None), "flat": (distance, beyond)}[self.quantity]
         some = (masses > 0) & (p > 0)
         ratio = masses[some] / p[some]
-        descent = perception.descent(ratio)
         weight = np.sqrt(p[some] / perception.curvature(ratio))
-        table = np.column_stack([distance[some], -descent, np.ones(len(ratio))]) * weight[:, None]
-        right = -error[some] * weight
-        sound = np.isfinite(table).all(axis=1) & np.isfinite(right)
-        sizes = np.linalg.norm(table[sound], axis=0)
+        columns = [-perception.descent(ratio), np.ones(len(ratio)), *([] if free is None else [free[some]])]
+        table = np.column_stack([*columns, -given[some]]) * weight[:, None]
+        table = table[np.isfinite(table).all(axis=1)]  # where doubles end, there is next to no mass
+        sizes = np.linalg.norm(table[:, :-1], axis=0)
         sizes = np.where(sizes > 0, sizes, 1.0)
-        found = np.linalg.lstsq(table[sound] / sizes, right[sound])[0] / sizes
-        lam = max(float(found[0]), 0.0)
-        potential = error + lam * distance
-        return lam, potential - potential.min()
+        found = np.linalg.lstsq(table[:, :-1] / sizes, table[:, -1])[0] / sizes
+        if self.quantity == "error":
+            found[2] = max(found[2], 0.0)
+        potential = given if free is None else given + found[2] * free
+        return float(found[2]) if self.quantity == "error" else 1.0, potential - potential.min()
 
     def _potentials(self, places: Array) -> tuple[Array, Array]:
         """v_error and v_distance, up to constants, shapes (n,)."""

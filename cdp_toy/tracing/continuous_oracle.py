@@ -18,7 +18,7 @@ from cdp_toy.enclosing import (
     enclose_min_distortion,
     enclosure_of,
 )
-from cdp_toy.enclosure import CONTINUOUS, DistortionEnclosure, Enclosure
+from cdp_toy.enclosure import CONTINUOUS, Enclosure
 from cdp_toy.errors import InputError
 from cdp_toy.evidence import Evidence
 from cdp_toy.perceptions import perception_from
@@ -56,6 +56,8 @@ class ContinuousOracle(TracedOracle):
     problem : CDPProblem
     tol : float
         Width of the interval of every point to aim for.
+    curve_tol : float
+        Width of the intervals of D_min(P) and D_flat(P) to aim for [squared units of x].
 
     Raises
     ------
@@ -65,6 +67,7 @@ class ContinuousOracle(TracedOracle):
 
     problem: CDPProblem
     tol: float = 1e-6
+    curve_tol: float = 1e-5
 
     scope = CONTINUOUS
     open_edges = True
@@ -106,21 +109,38 @@ class ContinuousOracle(TracedOracle):
 
     def min_distortion(self, max_perception: float) -> Bracket:
         """D_min(P)."""
-        return _bracket(self.posed, enclose_min_distortion(self.problem, max_perception, self.tol))
+        found = least_distortion(self.posed, max_perception)
+        evidence = Evidence(self.posed, "min_distortion", found, math.inf, max_perception)
+        lower, upper = evidence.bound.value, evidence.upper
+        if not upper - lower <= self.curve_tol:
+            finer = enclose_min_distortion(self.problem, max_perception, self.curve_tol)
+            lower, upper, found = finer.lower, finer.upper, finer.restoration
+        return self._bracket(lower, upper, found, max_perception)
 
     def flat_distortion(self, max_perception: float) -> Bracket | None:
         """D_flat(P), None where the floor is out of reach."""
-        found = enclose_flat_distortion(self.problem, max_perception, self.tol)
-        return None if found is None else _bracket(self.posed, found)
+        found = flat_map(self.posed, max_perception)
+        if not found.diverged:
+            evidence = Evidence(self.posed, "flat_distortion", found, math.inf, max_perception)
+            if evidence.upper - evidence.bound.value <= self.curve_tol:
+                return self._bracket(evidence.bound.value, evidence.upper, found, max_perception)
+        finer = enclose_flat_distortion(self.problem, max_perception, self.curve_tol)
+        return None if finer is None else self._bracket(finer.lower, finer.upper, finer.restoration, max_perception)
+
+    def _bracket(self, lower: float, upper: float, found: MonotoneMap, max_perception: float) -> Bracket:
+        """An interval with its slope: the price of the map is that of the sum p f(q/p), not of P."""
+        price = found.price_perception
+        slope = price * self.posed.model.perception.sum_slope(max_perception) if price > 0 else 0.0
+        return Bracket(max(lower, 0.0), upper, found, Prices(0.0, slope))
 
     def floor_begins(self, low: float, high: float) -> float | None:
         """Perception level in [low, high] from which the floor is within reach, None without one."""
         begins = self.posed.curve.saturation * (1 + FLOOR_SHARE) + FLOOR_STEP
         return max(begins, low) if begins <= high else None
 
-    def mixer(self, quantity: str) -> ContinuousMixer | None:
-        """Mixtures for the surface; a boundary curve takes few solves."""
-        return ContinuousMixer(self.posed) if quantity == "error" else None
+    def mixer(self, quantity: str) -> ContinuousMixer:
+        """Mixtures for the surface ("error") or for a boundary curve ("least", "flat")."""
+        return ContinuousMixer(self.posed, quantity)
 
     def of_point(self, point: Point) -> tuple[Plane | None, list[Attained]]:
         """Supporting plane and attained point, with what mixtures need."""
@@ -141,9 +161,11 @@ class ContinuousOracle(TracedOracle):
         found = bracket.witness
         if not self._common(found):
             found = (least_distortion if quantity == "least" else flat_map)(self.posed, max_perception)
-        if attained and not found.diverged:
-            attained = [attained[0]._replace(channel=law_of(self.posed, found.places, found.value))]
-        return plane, attained
+        if found.diverged:
+            return plane, attained
+        if plane is not None and math.isfinite(plane.price_p):
+            plane = plane._replace(proof=Proof(1.0, found.potential))
+        return plane, [a._replace(channel=law_of(self.posed, found.places, found.value)) for a in attained]
 
     def on_surface(self, attained: Sequence[Attained]) -> list[Attained]:
         """What the maps on a boundary curve attain on the surface."""
@@ -179,11 +201,3 @@ class ContinuousOracle(TracedOracle):
     def _common(self, found: MonotoneMap) -> bool:
         """Whether a map is on the cells of those that are mixed."""
         return np.array_equal(found.edges, self.posed.grid.edges)
-
-
-def _bracket(posed: MonotoneProblem, found: DistortionEnclosure) -> Bracket:
-    """An interval with its slope: the price of the map is that of the sum p f(q/p), not of P."""
-    price, slope = found.restoration.price_perception, 0.0
-    if price > 0:
-        slope = price * posed.model.perception.sum_slope(found.max_perception)
-    return Bracket(found.lower, found.upper, found.restoration, Prices(0.0, slope))

@@ -52,11 +52,14 @@ class TracedOracle:
         Whether solvers fail at D = D_min(P) and prices are infinite at P = 0, so that places are moved off these edges.
     bounded : bool
         Whether it knows where feasible levels begin.
+    curve_tol : float
+        Width of brackets of boundary curves to aim for, where they may be had wider; set by the tracer.
     """
 
     scope: str = "formula"
     open_edges: bool = False
     bounded: bool = False
+    curve_tol: float = 1e-5
 
     @property
     def facts(self) -> dict[str, str | float]:
