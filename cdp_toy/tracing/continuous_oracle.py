@@ -41,6 +41,8 @@ __all__ = ["ContinuousOracle"]
 
 #: Output cells of all maps that are mixed: both ends err by about 1e-5 and 1e-6 in D with so many.
 COARSE, FINE = LADDER[:2]
+#: Most output cells of a point or bracket: next to D_min(P), and where D_flat(P) begins, even more would not do.
+FINEST = LADDER[2]
 #: From this gap of points on the fewer cells will do.
 FINE_BELOW = 1e-6
 #: The default range of P ends below the exponential of this.
@@ -105,7 +107,7 @@ class ContinuousOracle(TracedOracle):
             point = enclosure_of(Evidence(self.posed, "error_rate", found, max_distortion, max_perception), self.tol)
             if point.status is Status.OPTIMAL:
                 return point
-        return enclose(self.problem, max_distortion, max_perception, self.tol, on_infeasible="return")
+        return enclose(self.problem, max_distortion, max_perception, self.tol, on_infeasible="return", max_cells=FINEST)
 
     def min_distortion(self, max_perception: float) -> Bracket:
         """D_min(P)."""
@@ -113,7 +115,7 @@ class ContinuousOracle(TracedOracle):
         evidence = Evidence(self.posed, "min_distortion", found, math.inf, max_perception)
         lower, upper = evidence.bound.value, evidence.upper
         if not upper - lower <= self.curve_tol:
-            finer = enclose_min_distortion(self.problem, max_perception, self.curve_tol)
+            finer = enclose_min_distortion(self.problem, max_perception, self.curve_tol, max_cells=FINEST)
             lower, upper, found = finer.lower, finer.upper, finer.restoration
         return self._bracket(lower, upper, found, max_perception)
 
@@ -124,7 +126,7 @@ class ContinuousOracle(TracedOracle):
             evidence = Evidence(self.posed, "flat_distortion", found, math.inf, max_perception)
             if evidence.upper - evidence.bound.value <= self.curve_tol:
                 return self._bracket(evidence.bound.value, evidence.upper, found, max_perception)
-        finer = enclose_flat_distortion(self.problem, max_perception, self.curve_tol)
+        finer = enclose_flat_distortion(self.problem, max_perception, self.curve_tol, max_cells=FINEST)
         return None if finer is None else self._bracket(finer.lower, finer.upper, finer.restoration, max_perception)
 
     def _bracket(self, lower: float, upper: float, found: MonotoneMap, max_perception: float) -> Bracket:
