@@ -31,7 +31,7 @@ from cdp_toy.tracing.mixing import Proof
 from cdp_toy.tracing.sandwich import Attained, Plane
 from cdp_toy.validation import Array
 
-__all__ = ["ContinuousMixer", "OutputLaw", "law_of"]
+__all__ = ["REACH", "ContinuousMixer", "OutputLaw", "law_of"]
 
 #: Y is looked at up to so many standard deviations beyond the means, where its densities still are doubles.
 REACH = 39.0
@@ -99,7 +99,11 @@ class ContinuousMixer:
 
     def supporting(self, d: float, p: float, channel: OutputLaw) -> Plane | None:
         """The bound at a place that is best for an output law."""
-        return self._plane(d, p, *self._fitted(channel.masses))
+        return self._plane(d, p, *self.proof(channel))
+
+    def proof(self, channel: OutputLaw) -> Proof:
+        """Price of distortion and potential that are best for an output law."""
+        return Proof(*self._fitted(channel.masses))
 
     def plane(self, d: float, p: float, proofs: Sequence[Proof], weights: Array) -> Plane | None:
         """The bound of mixed prices and potentials at a place."""

@@ -32,7 +32,7 @@ from cdp_toy.solvers.monotone import (
     least_error,
     monotone_problem,
 )
-from cdp_toy.tracing.continuous_mixing import ContinuousMixer, OutputLaw, law_of
+from cdp_toy.tracing.continuous_mixing import REACH, ContinuousMixer, OutputLaw, law_of
 from cdp_toy.tracing.mixing import Proof
 from cdp_toy.tracing.oracles import FLOOR_SHARE, FLOOR_STEP, SATURATED, TracedOracle
 from cdp_toy.tracing.sandwich import Attained, Plane
@@ -148,14 +148,12 @@ class ContinuousOracle(TracedOracle):
         """Supporting plane and attained point, with what mixtures need."""
         plane, attained = super().of_point(point)
         found = point.restoration if isinstance(point, Enclosure) else None
-        if not (isinstance(found, MonotoneMap) and self._common(found)):
+        if not isinstance(found, MonotoneMap):
             return plane, attained
+        law = self._law(found)
         if plane is not None and math.isfinite(plane.price_p):
-            potential = found.potential if plane.price_d > 0 or plane.price_p > 0 else 0.0 * found.potential
-            plane = plane._replace(proof=Proof(plane.price_d, potential))
-        if attained:
-            attained = [attained[0]._replace(channel=law_of(self.posed, found.places, found.value))]
-        return plane, attained
+            plane = plane._replace(proof=ContinuousMixer(self.posed).proof(law))
+        return plane, [place._replace(channel=law) for place in attained]
 
     def of_bracket(self, quantity: str, max_perception: float, bracket: Bracket) -> tuple[Plane | None, list[Attained]]:
         """Tangent and attained point of a boundary curve, with the law of a map on the common cells."""
@@ -167,7 +165,8 @@ class ContinuousOracle(TracedOracle):
             return plane, attained
         if plane is not None and math.isfinite(plane.price_p):
             plane = plane._replace(proof=Proof(1.0, found.potential))
-        return plane, [a._replace(channel=law_of(self.posed, found.places, found.value)) for a in attained]
+        law = law_of(self.posed, found.places, found.value)
+        return plane, [place._replace(channel=law) for place in attained]
 
     def on_surface(self, attained: Sequence[Attained]) -> list[Attained]:
         """What the maps on a boundary curve attain on the surface."""
@@ -199,6 +198,17 @@ class ContinuousOracle(TracedOracle):
         flat = self.flat_distortion(max(1.01 * self.posed.curve.saturation, perception[0]))
         high = max(self.min_distortion(perception[0]).upper, -math.inf if flat is None else flat.upper)
         return low, max(high, low)
+
+    def _law(self, found: MonotoneMap) -> OutputLaw:
+        """The output law of a map on the common cells, or of one with its places at their edges.
+
+        Every attained point has one: mixtures of some of the points around a place would lie far from it.
+        """
+        if self._common(found):
+            return law_of(self.posed, found.places, found.value)
+        ends = self.posed.model.source.bounds(self.posed.model.noise_std, REACH)
+        places = np.interp(self.posed.grid.edges, found.edges, np.clip(found.places, *ends))
+        return law_of(self.posed, places, self.posed.values(places))
 
     def _common(self, found: MonotoneMap) -> bool:
         """Whether a map is on the cells of those that are mixed."""
