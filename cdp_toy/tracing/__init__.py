@@ -48,13 +48,14 @@ def trace(
 
     C is convex and non-increasing: the supporting planes of solved points bound it from below everywhere, and the
     convex hull of attained points with its monotone extension from above. New points go where the two are farthest
-    apart, until the gap is at most `tol` everywhere. For a finite problem neighbouring potentials and channels are
+    apart, until the gap is at most `tol` everywhere. For finite and continuous problems what is known of neighbours is
     mixed first, and a solver is only asked where mixtures are not good enough.
 
     Parameters
     ----------
-    problem : DiscreteProblem or callable
-        A callable answers (D, P) with a `Point`, and may have a method `min_distortion(P)` that returns a `Bracket`.
+    problem : DiscreteProblem, CDPProblem or callable
+        A CDPProblem is the continuous problem itself, where the monotone reduction applies (see `enclose`). A callable
+        answers (D, P) with a `Point`, and may have a method `min_distortion(P)` that returns a `Bracket`.
     distortion, perception : pairs of floats, optional
         The rectangle [distortion units], [divergence units]; needed for a callable. By default D runs from D_min(inf)
         to the larger of D_min at the least P and of D_flat, and P from 0 until D_min(P) has fallen to D_min(inf) up to
@@ -71,7 +72,8 @@ def trace(
         Width of the strip between the proofs of D_min(P), and of D_flat(P) [distortion units]; by default two
         thousandths of the range of D. That of D_min(P) is at most half the margin.
     point_tol : float, optional
-        Certified gap of single points; by default the smaller of 1e-8 and tol/100.
+        Certified gap of single points; by default the smaller of 1e-8 and tol/100, for a continuous problem that of
+        1e-6 and tol/10.
     batch : int, optional
         Places that are asked for at once; by default one, and later a twentieth of the number of solves.
     progress : bool

@@ -75,6 +75,20 @@ class ContinuousMixer:
         All laws are on its output cells.
     quantity : "error", "least" or "flat"
         Mixes for the surface, or for a boundary curve, where D stands for the value and not for a level.
+
+    Examples
+    --------
+    >>> from cdp_toy import presets
+    >>> from cdp_toy.solvers.monotone import least_error, monotone_problem
+    >>> posed = monotone_problem(presets.paper_toy(), 201)
+    >>> maps = [least_error(posed, 0.7, p) for p in (0.001, 0.003)]
+    >>> mixer = ContinuousMixer(posed)
+    >>> mixed = mixer.attained([law_of(posed, m.places, m.value) for m in maps], np.array([0.5, 0.5]))
+    >>> mixed.p < 0.002 and mixed.value < (maps[0].value.error_rate + maps[1].value.error_rate) / 2
+    True
+    >>> proven = mixer.supporting(mixed.d, mixed.p, mixed.channel)
+    >>> 0 < mixed.value - proven.value < 1e-5
+    True
     """
 
     posed: MonotoneProblem

@@ -21,7 +21,6 @@ from cdp_toy.enclosing import (
 from cdp_toy.enclosure import CONTINUOUS, Enclosure
 from cdp_toy.errors import InputError
 from cdp_toy.evidence import Evidence
-from cdp_toy.perceptions import perception_from
 from cdp_toy.point import Bracket, Point, Prices, Status
 from cdp_toy.problem import CDPProblem
 from cdp_toy.solvers.monotone import (
@@ -65,6 +64,13 @@ class ContinuousOracle(TracedOracle):
     ------
     InputError
         When the monotone reduction does not apply; the message names the condition that fails.
+
+    Examples
+    --------
+    >>> from cdp_toy import presets
+    >>> oracle = ContinuousOracle(presets.paper_toy())
+    >>> print(f"{oracle(0.7, 0.002).lower_bound:.6f} {oracle.min_distortion(0.002).lower:.4f}")
+    0.204339 0.6858
     """
 
     problem: CDPProblem
@@ -89,8 +95,8 @@ class ContinuousOracle(TracedOracle):
         """What files and summaries say about it."""
         return {
             "scope": self.scope,
-            "problem": repr(self.problem),
-            "perception": perception_from(self.problem.perception).name,
+            "problem": f"continuous problem {self.problem.name!r}, {self.posed.model.perception.name}",
+            "perception": self.posed.model.perception.name,
             "point_tol": self.tol,
             "distortion": "squared_error",
         }
