@@ -24,7 +24,7 @@ DISTORTION, PERCEPTION, TOL = (0.66, 0.71), (0.002, 0.02), 2e-4
 
 @cache
 def oracle(name: str) -> ContinuousOracle:
-    return ContinuousOracle(PROBLEMS[name], 1e-6)
+    return ContinuousOracle(PROBLEMS[name], 1e-5)
 
 
 @pytest.fixture(scope="module")

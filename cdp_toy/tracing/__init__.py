@@ -26,7 +26,7 @@ BOUNDARY_SHARE = 2e-3
 #: Single points are asked to be so much sharper than the surface.
 POINT_SHARE, POINT_TOL = 1e-2, 1e-8
 #: Intervals of a continuous problem cost more the narrower they are.
-ENCLOSED_SHARE, ENCLOSED_TOL = 1e-1, 1e-6
+ENCLOSED_SHARE, ENCLOSED_TOL = 1e-1, 1e-5
 
 
 def trace(
@@ -73,7 +73,7 @@ def trace(
         thousandths of the range of D. That of D_min(P) is at most half the margin.
     point_tol : float, optional
         Certified gap of single points; by default the smaller of 1e-8 and tol/100, for a continuous problem that of
-        1e-6 and tol/10.
+        1e-5 and tol/10.
     batch : int, optional
         Places that are asked for at once; by default one, and later a twentieth of the number of solves.
     progress : bool

@@ -38,12 +38,12 @@ from cdp_toy.tracing.sandwich import Attained, Plane
 
 __all__ = ["ContinuousOracle"]
 
-#: Output cells of all maps that are mixed: both ends err by about 1e-5 and 1e-6 in D with so many.
-COARSE, FINE = LADDER[:2]
+#: Output cells of all maps that are mixed, by the least gap of points that they serve: both ends err by 1.6e-5, 1e-6 and
+#: 6e-8 in D (measured on the toy), the surface by that times the price of distortion, 0.75 at 1e-4 from D_min(P). With
+#: too few cells no mixture is narrow enough there, and every place is left to the solver.
+CELLS = ((4e-6, LADDER[0]), (3e-7, LADDER[1]), (0.0, LADDER[2]))
 #: Most output cells of a point or bracket: next to D_min(P), and where D_flat(P) begins, even more would not do.
 FINEST = LADDER[2]
-#: From this gap of points on the fewer cells will do.
-FINE_BELOW = 1e-6
 #: The default range of P ends below the exponential of this.
 MOST_LOG = 20.0
 
@@ -68,7 +68,7 @@ class ContinuousOracle(TracedOracle):
     Examples
     --------
     >>> from cdp_toy import presets
-    >>> oracle = ContinuousOracle(presets.paper_toy())
+    >>> oracle = ContinuousOracle(presets.paper_toy(), 1e-5)
     >>> print(f"{oracle(0.7, 0.002).lower_bound:.6f} {oracle.min_distortion(0.002).lower:.4f}")
     0.204339 0.6858
     """
@@ -104,7 +104,7 @@ class ContinuousOracle(TracedOracle):
     @cached_property
     def posed(self) -> MonotoneProblem:
         """The problem on the output cells that all maps have that are mixed."""
-        return monotone_problem(self.problem, COARSE if self.tol >= FINE_BELOW else FINE)
+        return monotone_problem(self.problem, next(n for least, n in CELLS if self.tol >= least))
 
     def __call__(self, max_distortion: float, max_perception: float) -> Enclosure:
         """The interval at a pair of levels, on the common cells where these are fine enough."""
