@@ -38,9 +38,9 @@ from cdp_toy.tracing.sandwich import Attained, Plane
 
 __all__ = ["ContinuousOracle"]
 
-#: Output cells of all maps that are mixed, by the least gap of points that they serve: both ends err by 1.6e-5, 1e-6 and
-#: 6e-8 in D (measured on the toy), the surface by that times the price of distortion, 0.75 at 1e-4 from D_min(P). With
-#: too few cells no mixture is narrow enough there, and every place is left to the solver.
+#: Output cells of all maps that are mixed, by the least gap of points that they serve: both ends err by 1.6e-5, 1e-6
+#: and 6e-8 in D (measured on the toy), the surface by that times the price of distortion, 0.75 at 1e-4 from D_min(P).
+#: With too few cells no mixture is narrow enough there, and every place is left to the solver.
 CELLS = ((4e-6, LADDER[0]), (3e-7, LADDER[1]), (0.0, LADDER[2]))
 #: Most output cells of a point or bracket: next to D_min(P), and where D_flat(P) begins, even more would not do.
 FINEST = LADDER[2]
