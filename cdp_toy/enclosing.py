@@ -30,7 +30,7 @@ from cdp_toy.solvers.monotone import (
 )
 from cdp_toy.validation import check_level
 
-__all__ = ["LADDER", "enclose", "enclose_flat_distortion", "enclose_min_distortion"]
+__all__ = ["LADDER", "enclose", "enclose_flat_distortion", "enclose_min_distortion", "enclosure_of"]
 
 #: output cells, one after the other; both ends err with the square of their width
 LADDER = (801, 3201, 12801, 25601, 51201)
@@ -175,6 +175,28 @@ def enclose_flat_distortion(
     """
     _, level = _checked(problem, math.inf, max_perception, tol)
     return _enclose_distortion(problem, "flat_distortion", flat_map, level, tol, rigorous, max_cells)
+
+
+def enclosure_of(evidence: Evidence, tol: float) -> Enclosure:
+    """The interval of C(D, P) that one map and its prices prove, whatever the number of cells.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Of the quantity "error_rate".
+    tol : float
+        Width up to which it is OPTIMAL.
+
+    Examples
+    --------
+    >>> import cdp_toy as cdp
+    >>> posed = monotone_problem(cdp.presets.paper_toy(), 201)
+    >>> point = enclosure_of(Evidence(posed, "error_rate", least_error(posed, 0.7, 0.002), 0.7, 0.002), 1e-5)
+    >>> point.status.name, point.n_cells < 202
+    ('OPTIMAL', True)
+    """
+    nowhere = nothing(evidence.posed.problem, evidence.max_distortion, evidence.max_perception, CONTINUOUS)
+    return _point(nowhere, evidence, tol, None, last=False)
 
 
 def _checked(problem: CDPProblem, max_distortion: float, max_perception: float, tol: float) -> tuple[float, float]:

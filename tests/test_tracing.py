@@ -168,7 +168,11 @@ def test_the_budget_and_the_interrupt_key_leave_a_valid_surface() -> None:
     ("arguments", "error", "message"),
     [
         ({"problem": 3}, TypeError, "needs a DiscreteProblem or a callable"),
-        ({"problem": cdp.presets.paper_toy()}, TypeError, r"call problem\.discretize"),
+        (
+            {"problem": dataclasses.replace(cdp.presets.paper_toy(), perception="tv")},
+            cdp.InputError,
+            "smooth f-divergence",
+        ),
         ({"distortion": None}, cdp.InputError, r"distortion=\(low, high\) is needed"),
         ({"perception": None}, cdp.InputError, r"perception=\(low, high\) is needed"),
         ({"distortion": (1.0, 0.0)}, cdp.InputError, "low <= high"),

@@ -19,7 +19,16 @@ from cdp_toy.solvers.monotone_map import MonotoneMap, MonotoneProblem, map_of, m
 from cdp_toy.solvers.monotone_newton import Answer, Task, cumulative, iterate, places_of
 from cdp_toy.validation import Array, check_level
 
-__all__ = ["MonotoneMap", "MonotoneProblem", "flat_map", "least_distortion", "least_error", "monotone_problem"]
+__all__ = [
+    "FLAT_WEIGHT",
+    "MonotoneMap",
+    "MonotoneProblem",
+    "decided",
+    "flat_map",
+    "least_distortion",
+    "least_error",
+    "monotone_problem",
+]
 
 #: levels are met with this much to spare, so that rounding does not decide: of D in units of Var X, of P itself
 SLACK_DISTORTION, SLACK_PERCEPTION = 1e-12, 1e-13
@@ -135,11 +144,14 @@ def flat_map(posed: MonotoneProblem, max_perception: float, slack_perception: fl
         math.inf,
         level,
     )
-    # the pinned place comes back rounded; the error is least at the decision itself
-    places, k = found.places.copy(), posed.grid.at
-    places[k] = decision[0]
-    places[:k], places[k:] = np.minimum(places[:k], decision[0]), np.maximum(places[k:], decision[0])
+    places = decided(posed, found.places)  # the pinned place comes back rounded
     return replace(found, places=places, value=posed.values(places), error_weight=weight)
+
+
+def decided(posed: MonotoneProblem, places: Array) -> Array:
+    """Places with that of the class boundary at the decision of least error, and the others on their sides of it."""
+    decision, k = posed.curve.best_threshold, posed.grid.at
+    return np.concatenate([np.minimum(places[:k], decision), [decision], np.maximum(places[k + 1 :], decision)])
 
 
 def _checked_perception(value: float) -> float:

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike
 from cdp_toy import __version__
 from cdp_toy.errors import ExecutorError, InputError
 from cdp_toy.finite import DiscreteProblem
+from cdp_toy.problem import CDPProblem
 from cdp_toy.surfaces import Surface
+from cdp_toy.tracing.continuous_oracle import ContinuousOracle
 from cdp_toy.tracing.executors import asking, places_at_once
 from cdp_toy.tracing.finite_oracle import FiniteOracle
 from cdp_toy.tracing.journal import opened
@@ -31,10 +33,12 @@ __all__ = ["trace"]
 BOUNDARY_SHARE = 2e-3
 #: Single points are asked to be so much sharper than the surface.
 POINT_SHARE, POINT_TOL = 1e-2, 1e-8
+#: Intervals of a continuous problem cost more the narrower they are.
+ENCLOSED_SHARE, ENCLOSED_TOL = 1e-1, 1e-5
 
 
 def trace(
-    problem: DiscreteProblem | Oracle,
+    problem: DiscreteProblem | CDPProblem | Oracle,
     distortion: tuple[float, float] | None = None,
     perception: tuple[float, float] | None = None,
     tol: float = 1e-4,
@@ -55,13 +59,14 @@ def trace(
 
     C is convex and non-increasing: the supporting planes of solved points bound it from below everywhere, and the
     convex hull of attained points with its monotone extension from above. New points go where the two are farthest
-    apart, until the gap is at most `tol` everywhere. For a finite problem neighbouring potentials and channels are
+    apart, until the gap is at most `tol` everywhere. For finite and continuous problems what is known of neighbours is
     mixed first, and a solver is only asked where mixtures are not good enough.
 
     Parameters
     ----------
-    problem : DiscreteProblem or callable
-        A callable answers (D, P) with a `Point`, and may have a method `min_distortion(P)` that returns a `Bracket`.
+    problem : DiscreteProblem, CDPProblem or callable
+        A CDPProblem is the continuous problem itself, where the monotone reduction applies (see `enclose`). A callable
+        answers (D, P) with a `Point`, and may have a method `min_distortion(P)` that returns a `Bracket`.
     distortion, perception : pairs of floats, optional
         The rectangle [distortion units], [divergence units]; needed for a callable. By default D runs from D_min(inf)
         to the larger of D_min at the least P and of D_flat, and P from 0 until D_min(P) has fallen to D_min(inf) up to
@@ -78,7 +83,8 @@ def trace(
         Width of the strip between the proofs of D_min(P), and of D_flat(P) [distortion units]; by default two
         thousandths of the range of D. That of D_min(P) is at most half the margin.
     point_tol : float, optional
-        Certified gap of single points; by default the smaller of 1e-8 and tol/100.
+        Certified gap of single points; by default the smaller of 1e-8 and tol/100, for a continuous problem that of
+        1e-5 and tol/10.
     batch : int, optional
         Places that are asked for at once; by default one, or the number of workers, and later a twentieth of the
         number of solves. Solves of a batch start from what was known before it: equal batches give equal surfaces,
@@ -116,7 +122,8 @@ def trace(
         When the executor fails; its `surface` is the surface so far.
     InputError
         When an argument makes no sense; when the journal has other settings (the message names them), is damaged, in
-        use, or no journal; when a formula cannot be sent to workers.
+        use, or no journal; when a formula cannot be sent to workers; when a continuous problem has no monotone
+        reduction (the message says why), or comes with a journal or workers.
 
     References
     ----------
@@ -145,6 +152,8 @@ def trace(
     for name, value in checked.items():
         if value is not None and not value > 0:
             raise InputError(f"{name} must be positive, got {value}")
+    if isinstance(oracle, ContinuousOracle) and not journal is executor is workers is None:
+        raise InputError("journal, executor and workers are for grid problems and formulas: leave them out")
     if not 0 <= margin < math.inf:
         raise InputError(f"margin must be finite and at least 0, got {margin}")
     lattice = None if grid is None else _lattice(grid)
@@ -193,17 +202,19 @@ def _agreed(oracle: TracedOracle, settings: Settings, lattice: tuple[Array, Arra
 
 
 def _oracle(
-    problem: DiscreteProblem | Oracle, tol: float, point_tol: float | None, keep_channels: bool
+    problem: DiscreteProblem | CDPProblem | Oracle, tol: float, point_tol: float | None, keep_channels: bool
 ) -> TracedOracle:
     if isinstance(problem, DiscreteProblem):
         return FiniteOracle(problem, min(POINT_TOL, POINT_SHARE * tol) if point_tol is None else point_tol)
-    if not callable(problem):
-        raise TypeError(
-            f"trace needs a DiscreteProblem or a callable (D, P) -> Point, got {type(problem).__name__}: call "
-            "problem.discretize(n=201) for the grid problem"
-        )
     if keep_channels:
         raise InputError("keep_channels=True: only finite problems have channels to be kept")
+    if isinstance(problem, CDPProblem):
+        return ContinuousOracle(problem, min(ENCLOSED_TOL, ENCLOSED_SHARE * tol) if point_tol is None else point_tol)
+    if not callable(problem):
+        raise TypeError(
+            "trace needs a DiscreteProblem or a callable (D, P) -> Point, or a CDPProblem that enclosures are known "
+            f"for; got {type(problem).__name__}"
+        )
     return FormulaOracle(problem)
 
 

@@ -22,7 +22,7 @@ from cdp_toy.solution import Solution
 from cdp_toy.solving import solve
 from cdp_toy.tracing.fingerprint import bare, fingerprint
 from cdp_toy.tracing.mixing import Channel, FiniteMixer, Proof, measured, on_surface, program_of
-from cdp_toy.tracing.oracles import Question, TracedOracle
+from cdp_toy.tracing.oracles import FLOOR_SHARE, FLOOR_STEP, SATURATED, Question, TracedOracle
 from cdp_toy.tracing.records import Answer, Row, answer_of
 from cdp_toy.tracing.sandwich import Attained, Plane
 from cdp_toy.validation import Array
@@ -31,10 +31,6 @@ __all__ = ["FiniteOracle"]
 
 #: Points that cost nothing to move are compared by their distance at this price.
 NO_PRICE = 1e-3
-#: D_min(P) comes so close to D_min(inf), in units of D_min(0) - D_min(inf), where the default range of P ends.
-SATURATED = 0.01
-#: D_flat(P) is traced from just above the level where the floor comes within reach: at it there is no interior.
-FLOOR_SHARE, FLOOR_STEP = 1e-6, 1e-12
 #: Who solves points of the flat region: their potential is 0, a poor start for others.
 FLOOR_SOLVER = "flat region"
 #: Where that level has no formula it is bisected to this share of the range.

@@ -22,6 +22,11 @@ from cdp_toy.validation import Array
 
 __all__ = ["Ask", "BoundaryOracle", "FormulaOracle", "Oracle", "Question", "TracedOracle"]
 
+#: D_min(P) comes so close to D_min(inf), in units of D_min(0) - D_min(inf), where the default range of P ends.
+SATURATED = 0.01
+#: D_flat(P) is traced from just above the level where the floor comes within reach: at it there is no interior.
+FLOOR_SHARE, FLOOR_STEP = 1e-6, 1e-12
+
 
 class Oracle(Protocol):
     """Certified points of a convex, non-increasing function of two levels."""
@@ -69,11 +74,14 @@ class TracedOracle:
         Whether solvers fail at D = D_min(P) and prices are infinite at P = 0, so that places are moved off these edges.
     bounded : bool
         Whether it knows where feasible levels begin.
+    curve_tol : float
+        Width of brackets of boundary curves to aim for, where they may be had wider; set by the tracer.
     """
 
     scope: str = "formula"
     open_edges: bool = False
     bounded: bool = False
+    curve_tol: float = 1e-5
 
     @property
     def facts(self) -> dict[str, str | float]:

@@ -27,6 +27,8 @@ __all__ = ["Settings", "Tracer"]
 NEAREST = 1e-7
 #: Where the surface falls like a square root the next point lies at this share of the way to the last one's tangency.
 ROOT_SHARE = 1 / 8
+#: Brackets of a boundary curve are asked to be so much narrower than the strip between its proofs.
+CURVE_SHARE = 1 / 3
 #: By default a batch is this share of the points so far.
 BATCH_SHARE = 1 / 20
 
@@ -172,6 +174,7 @@ class Tracer:
         tol = self.settings.boundary_tol
         if quantity == "least" and self.settings.margin > 0:  # the margin is to hold no place that is undecided
             tol = min(tol, self.settings.margin / 2)
+        self.oracle.curve_tol = CURVE_SHARE * tol
         sandwich = Sandwich(scale, Polygon.square(), tol, self.oracle.mixer(quantity))
         if self.oracle.open_edges:
             sandwich.move = partial(self._off_zero, sandwich)
