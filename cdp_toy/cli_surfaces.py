@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,10 +51,12 @@ def trace_command(
     Example: cdp-toy trace toy.nc --preset paper-toy --n 201 --tol 1e-5 --journal toy.sqlite --workers 2
     """
     from cdp_toy import trace
+    from cdp_toy.problem_files import problem_to_toml
 
     cells = count_of(n, "--n")
     ranges = range_of(distortion, "--distortion"), range_of(perception, "--perception")
-    grid = problem_of(preset, problem).discretize(n=cells, kind=kind)  # type: ignore[arg-type]  # checked there
+    model = problem_of(preset, problem)
+    grid = model.discretize(n=cells, kind=kind)  # type: ignore[arg-type]  # checked there
     surface = trace(
         grid,
         *ranges,
@@ -64,6 +67,7 @@ def trace_command(
         journal=journal,
         keep_channels=channels,
     )
+    surface = dataclasses.replace(surface, about={**surface.about, "problem_file": problem_to_toml(model)})
     typer.echo(surface.summary())
     typer.echo(f"wrote {surface.save(out)}; draw it with: cdp-toy plot {out}")
     if csv is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cdp_toy import presets
+from cdp_toy import load_surface, presets
 from cdp_toy.cli_options import count_of
 from cdp_toy.problem_files import load_problem, problem_to_toml
 
@@ -155,6 +155,7 @@ def test_a_surface_is_traced_saved_and_drawn(tmp_path: Path) -> None:
     assert "tolerance reached" in done.stdout and "widest gap" in done.stderr
     assert (tmp_path / "toy.csv").read_text().count("\n") > 1
     before = (tmp_path / "toy.nc").read_bytes()
+    assert load_surface(tmp_path / "toy.nc").about["problem_file"] == problem_to_toml(presets.from_name("paper-toy"))
     again = cli("trace", "toy.nc", *words, "--tol", "5e-4", "--journal", "toy.sqlite", cwd=tmp_path)
     assert again.returncode == 0 and (tmp_path / "toy.nc").read_bytes() == before
     other = cli("trace", "toy.nc", *words, "--tol", "4e-4", "--journal", "toy.sqlite", cwd=tmp_path)

@@ -152,7 +152,7 @@ def trace(
     for name, value in checked.items():
         if value is not None and not value > 0:
             raise InputError(f"{name} must be positive, got {value}")
-    if isinstance(oracle, ContinuousOracle) and not journal is executor is workers is None:
+    if isinstance(oracle, ContinuousOracle) and any(given is not None for given in (journal, executor, workers)):
         raise InputError("journal, executor and workers are for grid problems and formulas: leave them out")
     if not 0 <= margin < math.inf:
         raise InputError(f"margin must be finite and at least 0, got {margin}")
