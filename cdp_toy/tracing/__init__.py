@@ -180,7 +180,8 @@ def trace(
 
 
 def _traced(tracer: Tracer, lattice: tuple[Array, Array] | None, progress: bool) -> Surface:
-    with _bar(progress) as tick:
+    points = math.inf if lattice is None else len(lattice[0]) * len(lattice[1])
+    with _bar(progress, min(points, tracer.settings.max_points)) as tick:
         try:
             for _ in tracer.search() if lattice is None else tracer.lattice(*lattice):
                 tick(tracer)
@@ -238,14 +239,14 @@ def _range(value: Sequence[float], name: str) -> tuple[float, float]:
 
 
 @contextmanager
-def _bar(shown: bool) -> Iterator[Callable[[Tracer], None]]:
-    """A progress bar with the solves done and the widest gap."""
+def _bar(shown: bool, most: float) -> Iterator[Callable[[Tracer], None]]:
+    """A progress bar with the solves done and the widest gap, and the time left where the most solves are known."""
     if not shown:
         yield lambda tracer: None
         return
     from tqdm import tqdm
 
-    with tqdm(desc="trace", unit=" solves") as bar:
+    with tqdm(desc="trace", unit=" solves", total=int(most) if math.isfinite(most) else None) as bar:
 
         def tick(tracer: Tracer) -> None:
             bar.set_postfix_str(f"widest gap {tracer.sandwich.gap:.1e}", refresh=False)
