@@ -186,7 +186,7 @@ def test_refusals(pool: dict[str, Any], message: str) -> None:
 
 def test_the_interrupt_key_ends_our_own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.contextmanager
-    def bar(progress: bool) -> Iterator[Any]:
+    def bar(progress: bool, most: float) -> Iterator[Any]:
         def tick(tracer: tracing.Tracer) -> None:
             if tracer.solves == 5:
                 raise KeyboardInterrupt

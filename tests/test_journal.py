@@ -163,7 +163,7 @@ def test_every_answer_is_on_disk_before_it_is_shown(file: Path, monkeypatch: pyt
     shown: list[tuple[int, int]] = []
 
     @contextlib.contextmanager
-    def bar(progress: bool) -> Iterator[Any]:
+    def bar(progress: bool, most: float) -> Iterator[Any]:
         def tick(tracer: tracing.Tracer) -> None:
             copy = file.parent / "copy"  # what a crash would leave: the file and its write-ahead log
             shutil.copy(file, copy)

@@ -17,6 +17,9 @@ from cdp_toy import figures, presets, reproduce, scan, study
 from cdp_toy.linear import linear_denoiser
 from cdp_toy.point import Status
 
+#: What is made once for the module is made by one worker.
+pytestmark = pytest.mark.xdist_group("reproduce")
+
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
