@@ -14,9 +14,6 @@ from cdp_toy.point import Status
 from cdp_toy.tracing.continuous_mixing import ContinuousMixer, OutputLaw
 from cdp_toy.tracing.continuous_oracle import ContinuousOracle
 
-#: What is made once for the module is made by one worker.
-pytestmark = pytest.mark.xdist_group("continuous_tracing")
-
 PROBLEMS = {
     "paper": cdp.presets.paper_toy(),
     "threshold 0": cdp.presets.paper_toy(threshold=0.0),

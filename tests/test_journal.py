@@ -358,7 +358,7 @@ def wait(process: Any, file: Path, rng: np.random.Generator) -> None:
 
 
 #: Kills of the default run, and of continuous integration.
-KILLS = 50 if os.environ.get("CI") else 10
+KILLS = 50 if os.environ.get("CI") else 6
 
 
 @pytest.mark.slow

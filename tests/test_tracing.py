@@ -15,9 +15,6 @@ import cdp_toy as cdp
 from cdp_toy.point import Bracket, Point, Prices, Status
 from cdp_toy.tracing.mixing import FiniteMixer, measured
 
-#: What is made once for the module is made by one worker.
-pytestmark = pytest.mark.xdist_group("tracing")
-
 Array = np.ndarray
 
 
