@@ -341,7 +341,8 @@ def test_a_lattice_is_every_point_of_it(toy: cdp.DiscreteProblem) -> None:
     lattice = cdp.trace(toy, grid=(d, p), progress=False)
     points = lattice.points
     assert lattice.stopped == "lattice solved" and len(points) == 42
-    assert_allclose(np.unique(points["D"]), d) and assert_allclose(np.unique(points["P"]), p)
+    assert_allclose(np.unique(points["D"]), d)
+    assert_allclose(np.unique(points["P"]), p)
     assert set(points["status"]) <= {"OPTIMAL", "INFEASIBLE"}
     for row in points[::5]:
         fresh = cdp.solve(toy, row["D"], row["P"], on_infeasible="return")

@@ -4,8 +4,8 @@ With the letters in order and costs that favour order, the pairs (i, j) of the m
 a chain; u_i + v_j = cost(i, j) on the chain gives the potential v that proves it to be the cheapest coupling with
 this law. At the best law v_j is also price_perception * descent(q_j / p_j) up to a constant; descent is -f' of the
 divergence. Fitting the one to the other gives prices; the bound they prove is less than the best one by what is of
-second order in the distance of q from the best law: 1e-7 where a mixture of the potentials of solutions, which are not
-unique, loses 1e-5.
+second order in the distance of q from the best law. Mixtures of the potentials of solutions, which are not unique, lose
+far more on a grid.
 """
 
 from __future__ import annotations
