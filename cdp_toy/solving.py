@@ -17,8 +17,9 @@ from cdp_toy.perceptions import CATALOGUE
 from cdp_toy.point import Bracket, Status
 from cdp_toy.solution import Solution
 from cdp_toy.solvers.budget import Budget
-from cdp_toy.solvers.engine import SOLVERS, Certified, SolverName, certify, chosen, refuse_if_too_large
+from cdp_toy.solvers.engine import SOLVERS, Certified, SolverName, begins_with, certify, refuse_if_too_large
 from cdp_toy.solvers.levels import Near, Neighbour
+from cdp_toy.solvers.line import line_problem
 from cdp_toy.solvers.restriction import SavedState
 from cdp_toy.validation import check_level
 
@@ -54,9 +55,12 @@ def solve(
 
         ===================  ======================================================================================
         "auto"               P = inf: closed form (a fractional knapsack). P = 0: linear program. A smooth
-                             divergence (all f-divergences but tv): "interior_point" up to 1,000 pairs (y, xhat),
-                             "levels" beyond. tv, w1, w2_squared: "linear_program". What leaves a gap is followed by
-                             "interior_point" up to 160,000 pairs and by "reference" up to 45,000.
+                             divergence (all f-divergences but tv): "cuts" on the line; elsewhere, and where that does
+                             not end, "interior_point" up to 1,000 pairs (y, xhat), "levels" beyond. tv, w1,
+                             w2_squared: "linear_program". What leaves a gap is followed by "interior_point" up to
+                             160,000 pairs and by "reference" up to 45,000.
+        "cuts"               Newton's method on the cuts of the output law's cumulative (docs/theory.md, section 6);
+                             smooth divergences but renyi, squared error and two classes on the line; it may not end.
         "interior_point"     Newton's method on all pairs; smooth divergences, n_y n_xhat numbers in memory.
         "levels"             the same on the few pairs that matter, through coarser problems; smooth divergences.
         "linear_program"     HiGHS through SciPy; tv, w1, w2_squared.
@@ -156,9 +160,9 @@ def which_solver(problem: DiscreteProblem, max_distortion: float = math.inf, max
     >>> import cdp_toy as cdp
     >>> grid = cdp.presets.paper_toy().discretize(n=201)
     >>> which_solver(grid, 0.7, 0.01), which_solver(grid, 0.7, 0.0), which_solver(grid, 0.7)
-    ('levels', 'linear_program', 'closed form')
+    ('cuts', 'linear_program', 'closed form')
     """
-    return chosen(_checked_program(problem, max_distortion, max_perception, "auto"))
+    return begins_with(_checked_program(problem, max_distortion, max_perception, "auto"))
 
 
 class SolveInterrupted(KeyboardInterrupt):
@@ -189,6 +193,11 @@ def _checked_program(
         raise InputError(
             f"{method} needs a smooth divergence ({able}), and {perception.name} is none; "
             'use solver="linear_program", "reference" or "auto"'
+        )
+    if solver == "cuts" and line_problem(problem) is None:
+        raise InputError(
+            "Newton's method on cuts needs letters on a line, all with source mass, squared error, a smooth "
+            'f-divergence and an error rate that favours order (two classes); use solver="levels" or "auto"'
         )
     if solver == "linear_program" and not perception.polyhedral:
         able = ", ".join(name for name, kind in CATALOGUE.items() if kind.polyhedral)

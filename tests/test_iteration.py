@@ -323,7 +323,7 @@ def test_a_near_neighbour_is_taken_up_where_it_was_central(share: float, taken_u
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(columns, "solve_on", watched)
-            point = cdp.solve(TOY, *there, warm_start=dataclasses.replace(first, state=state))
+            point = cdp.solve(TOY, *there, solver="levels", warm_start=dataclasses.replace(first, state=state))
         assert point.status is cdp.Status.OPTIMAL
         assert point.solver == "interior point from a neighbour"
         steps[name] = sum(taken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -65,8 +65,10 @@ def test_linear_programs_refuse_curved_divergences(name: str, monkeypatch: pytes
 @pytest.mark.parametrize(
     "grid, levels, name, label",
     [
-        (TOY, LEVELS[id(TOY)], "interior_point", "interior point"),
-        (LARGE, LEVELS[id(LARGE)], "levels", "interior point through levels"),
+        (TOY, LEVELS[id(TOY)], "cuts", "Newton's method on cuts"),
+        (LARGE, LEVELS[id(LARGE)], "cuts", "Newton's method on cuts"),
+        (toy("renyi:2"), (0.72, 0.03), "interior_point", "interior point"),
+        (toy("renyi:2", 61), (0.72, 0.03), "levels", "interior point through levels"),
         (toy("tv"), (0.72, 0.03), "linear_program", "linear program (HiGHS)"),
         (toy("w1"), (0.72, 0.08), "linear_program", "linear program (HiGHS)"),
         (TOY, (0.76, 0.0), "linear_program", "transport LP (HiGHS)"),
@@ -84,7 +86,12 @@ def test_the_method_that_is_announced_is_the_one_that_answers(
 
 
 def test_every_method_can_be_asked_for() -> None:
-    labels = {"interior_point": "interior point", "levels": "interior point through levels", "reference": "CVXPY"}
+    labels = {
+        "cuts": "cuts",
+        "interior_point": "interior point",
+        "levels": "interior point through levels",
+        "reference": "CVXPY",
+    }
     for solver, label in labels.items():
         point = cdp.solve(TOY, *LEVELS[id(TOY)], solver=solver, tol=1e-7)  # type: ignore[arg-type]
         assert label in point.solver or solver == "reference"
@@ -180,7 +187,7 @@ def test_the_best_bound_of_all_iterates_is_kept(count: int, monkeypatch: pytest.
             bounds.extend(dual_bound(state.program, price, v).value for price, v in hint.trail())
 
     monkeypatch.setattr(engine._State, "take", spy)
-    point = cdp.solve(TOY, *LEVELS[id(TOY)], max_iter=count, boundary=BOUNDARY[id(TOY)])
+    point = cdp.solve(TOY, *LEVELS[id(TOY)], solver="interior_point", max_iter=count, boundary=BOUNDARY[id(TOY)])
     assert len(bounds) == count + 1
     assert point.lower_bound >= max(bounds)
 
@@ -203,7 +210,7 @@ def test_an_interrupt_keeps_what_is_found(
 
     monkeypatch.setattr(newton.System, "step", interrupted)
     with pytest.raises(cdp.SolveInterrupted, match=r"interrupted: C lies in \[0\.2.*\.solution") as caught:
-        cdp.solve(grid, *LEVELS[id(grid)])
+        cdp.solve(grid, *LEVELS[id(grid)], solver="interior_point" if grid is TOY else "levels")
     assert calls[0] == when, "nothing runs on after the key"
     assert isinstance(caught.value, KeyboardInterrupt)
     point = caught.value.solution
@@ -237,18 +244,23 @@ def test_a_known_boundary_serves_an_interrupted_solve(when: int, monkeypatch: py
 # what is known already
 
 
+@pytest.mark.parametrize(
+    "solver, label", [("auto", "Newton's method on cuts"), ("levels", "interior point from a neighbour")]
+)
 @pytest.mark.parametrize("factor", [0.95, 1.05])
 @pytest.mark.parametrize("name, threshold", [("kl", None), ("kl", 0.0), ("js", 0.0), ("chi2", None), ("chi2", 0.0)])
-def test_a_neighbour_is_a_start(name: str, threshold: float | None, factor: float) -> None:
+def test_a_neighbour_is_a_start(
+    name: str, threshold: float | None, factor: float, solver: Literal["auto", "levels"], label: str
+) -> None:
     grid = toy(name, 61, threshold)
     level = 0.004
     least = cdp.min_distortion(grid, level * factor).upper
     limit = least + 0.02
     first = cdp.solve(grid, limit, level)
     moved = (least + factor * 0.02, level * factor)
-    cold, warm = cdp.solve(grid, *moved), cdp.solve(grid, *moved, warm_start=first)
+    cold, warm = cdp.solve(grid, *moved), cdp.solve(grid, *moved, solver=solver, warm_start=first)
     assert first.status is cold.status is warm.status is Status.OPTIMAL
-    assert warm.solver == "interior point from a neighbour"
+    assert warm.solver == label
     assert warm.lower_bound <= cold.upper_bound
     assert cold.lower_bound <= warm.upper_bound
     assert abs(warm.lower_bound - cold.lower_bound) <= cold.gap + warm.gap
@@ -353,5 +365,11 @@ def test_blas_keeps_to_one_thread_during_a_solve(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(newton.System, "step", counted)
     with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
-        cdp.solve(TOY, *LEVELS[id(TOY)], max_iter=2)
+        cdp.solve(TOY, *LEVELS[id(TOY)], solver="interior_point", max_iter=20)
     assert set(counts) == {1}
+
+
+def test_cuts_are_refused_where_couplings_are_not_monotone() -> None:
+    for grid in (toy("renyi:2"), cdp.presets.plane_toy().discretize(n=4)):
+        with pytest.raises(cdp.InputError, match="Newton's method on cuts needs letters on a line"):
+            cdp.solve(grid, 0.8, 0.05, solver="cuts")

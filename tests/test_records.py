@@ -77,13 +77,13 @@ def test_brackets(toy: cdp.DiscreteProblem, p: float) -> None:
 
 
 def test_a_warm_start_from_a_row_is_the_same_bit_for_bit(toy: cdp.DiscreteProblem) -> None:
-    start = cdp.solve(toy, 0.705, 0.004)
+    start = cdp.solve(toy, 0.705, 0.004, solver="levels")
     assert isinstance(start.state, SavedState)
     again = there_and_back(start, toy)
     assert isinstance(again, Solution)
-    one, other = (cdp.solve(toy, 0.704, 0.004, warm_start=warm) for warm in (start, again))
+    one, other = (cdp.solve(toy, 0.704, 0.004, solver="levels", warm_start=warm) for warm in (start, again))
     assert_same(one, other)
-    without = cdp.solve(toy, 0.704, 0.004, warm_start=dataclasses.replace(start, state=None))
+    without = cdp.solve(toy, 0.704, 0.004, solver="levels", warm_start=dataclasses.replace(start, state=None))
     assert without.price_distortion != one.price_distortion, "the state makes no difference: the test shows nothing"
 
 

@@ -25,16 +25,16 @@ from cdp_toy.certificates import (
 )
 from cdp_toy.costs import PricedCost
 from cdp_toy.edges import SLACK_SHARE, Hint, cheap_anchors, without_perception
-from cdp_toy.solvers import interior_point, levels, linear_program, reference, transport
+from cdp_toy.solvers import interior_point, levels, line_route, linear_program, reference, transport
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.columns import mean_cost
 from cdp_toy.solvers.levels import Near, Neighbour
 from cdp_toy.solvers.threads import one_blas_thread
 from cdp_toy.validation import Array
 
-__all__ = ["SOLVERS", "Certified", "SolverName", "certify", "chosen", "refuse_if_too_large"]
+__all__ = ["SOLVERS", "Certified", "SolverName", "begins_with", "certify", "chosen", "refuse_if_too_large"]
 
-SolverName = Literal["auto", "interior_point", "levels", "linear_program", "reference"]
+SolverName = Literal["auto", "cuts", "interior_point", "levels", "linear_program", "reference"]
 SOLVERS: tuple[SolverName, ...] = get_args(SolverName)
 
 #: Solvers are asked for this share of a tolerance: the rest is for what repairing their channel costs.
@@ -198,8 +198,13 @@ class _State:
             self.best, self.label = candidate, solver
 
 
-def chosen(program: Program) -> str:
+def begins_with(program: Program) -> str:
     """Name of the method that "auto" begins with."""
+    return "cuts" if line_route.suits(program) else chosen(program)
+
+
+def chosen(program: Program) -> str:
+    """Name of the method that "auto" runs where Newton's method on cuts does not apply, or does not end."""
     if math.isinf(program.max_perception):
         return "closed form"
     if program.max_perception == 0:
@@ -212,7 +217,7 @@ def chosen(program: Program) -> str:
 
 def refuse_if_too_large(program: Program, solver: SolverName) -> None:
     """Refuse a program whose tables would not fit in memory with the method that is to run, before any work."""
-    method = chosen(program) if solver == "auto" else solver
+    method = chosen(program) if solver in ("auto", "cuts") else solver
     if method == "interior_point":
         interior_point.refuse_if_too_large(program)
     elif method == "reference":
@@ -274,18 +279,23 @@ def _hints(
         as_it_is = [warm[0]]
         if warm[1].change <= state.tol:
             yield as_it_is.pop()
+        if solver in ("auto", "cuts"):
+            law = np.asarray(program.problem.p_y @ warm[1].channel)
+            yield from _some(line_route.hint(program, budget, law) or line_route.hint(program, budget))
         if smooth and solver in ("auto", "levels") and warm[1].price_perception > 0:
             yield from _some(levels.from_neighbour(program, goal, warm[1], budget, state))
         yield from as_it_is
+    elif solver in ("auto", "cuts"):
+        yield from _some(line_route.hint(program, budget))
     # where the perception level hardly binds this is nearly the answer, and cone solvers are at their worst
     yield without_perception(program)
-    if math.isinf(program.max_perception):
+    if math.isinf(program.max_perception) or (solver == "cuts" and program.max_perception > 0):
         return
     if state.tightening[0] > 0:
         yield without_perception(
             dataclasses.replace(program, max_distortion=program.max_distortion - state.tightening[0])
         )
-    method = chosen(program) if solver == "auto" else solver
+    method = chosen(program) if solver in ("auto", "cuts") else solver
     if method == "levels" and program.max_perception > 0:
         hint = levels.hint(program, goal, budget, state)
         yield from _some(hint)
