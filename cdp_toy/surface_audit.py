@@ -22,8 +22,6 @@ __all__ = ["audit"]
 
 #: Numbers beyond are no levels, bounds or prices: products of two would overflow.
 FARTHEST = 1e100
-#: Planes times places that are compared at once, so that a small file is judged in little memory.
-CHUNK = 1 << 15
 #: A level is met up to this share of the rectangle and of the level: rounding of what channels need.
 SAME_LEVEL = 1e-9
 
@@ -187,7 +185,7 @@ def _feasible(surface: Surface) -> None:
         return
     if surface.boundary is not None:
         slack = SAME_LEVEL * max(1.0, size[0], float(np.abs(attained["D"]).max()))
-        for found in excesses(_tangents(surface.boundary), _levels(attained), attained["D"], slack, CHUNK):
+        for found in excesses(_tangents(surface.boundary), _levels(attained), attained["D"], slack):
             raise SurfaceFileError(
                 f"has a D in row {found.point} of attained that lies {found.amount:.3g} below D_min(P), as row "
                 f"{found.plane} of boundary_tangents proves it"
@@ -247,7 +245,7 @@ def _below(
     other: str,
     rows: NDArray[np.intp] | None = None,
 ) -> None:
-    for found in excesses(planes, places, values, chunk=CHUNK):
+    for found in excesses(planes, places, values):
         row = found.point if rows is None else int(rows[found.point])
         raise SurfaceFileError(
             f"has a {kind} above what is attained, by {found.amount:.3g}: row {found.plane} of {table}, row {row} of "
@@ -257,12 +255,9 @@ def _below(
 
 def _proven(planes: Envelope, places: Array, claims: Array, rows: NDArray[np.intp], table: str) -> None:
     """Lower bounds are no higher than the highest plane, so neither higher than what is attained around them."""
-    step = max(1, CHUNK // max(len(planes.values), 1))
-    for start in range(0, len(claims), step):
-        part = slice(start, start + step)
-        missed = claims[part] - planes(places[part, 0], places[part, 1])
-        if not np.all(missed <= 0):
-            k = start + int(np.argmax(~(missed <= 0)))
-            raise SurfaceFileError(
-                f"has a lower bound in row {int(rows[k])} of {table} that none of {len(planes.values)} planes proves"
-            )
+    missed = claims - planes(places[:, 0], places[:, 1])
+    if not np.all(missed <= 0):
+        k = int(np.argmax(~(missed <= 0)))
+        raise SurfaceFileError(
+            f"has a lower bound in row {int(rows[k])} of {table} that none of {len(planes.values)} planes proves"
+        )

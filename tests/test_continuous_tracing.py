@@ -107,7 +107,7 @@ def test_the_law_of_a_solved_point_gives_its_plane_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_planes_of_perturbed_laws_are_below_what_is_attained(name: str) -> None:
-    mixer = oracle(name).mixer("error")
+    mixer = ContinuousMixer(oracle(name).posed)
     levels = [(0.69, 0.003), (0.70, 0.008), (0.705, 0.015)]
     points = [oracle(name)(d, p) for d, p in levels]
     rng = np.random.default_rng(2)
@@ -125,7 +125,7 @@ def test_planes_of_perturbed_laws_are_below_what_is_attained(name: str) -> None:
 
 @pytest.mark.parametrize("quantity", ["least", "flat"])
 def test_mixtures_of_a_curve_lie_around_it(quantity: str) -> None:
-    mixer, known = oracle("paper").mixer(quantity), oracle("paper")
+    mixer, known = ContinuousMixer(oracle("paper").posed, quantity), oracle("paper")
     ask = known.min_distortion if quantity == "least" else known.flat_distortion
     ends, middle = (0.006, 0.012), 0.009
     laws = []

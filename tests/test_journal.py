@@ -70,12 +70,12 @@ def test_a_formula_stopped_after_any_answer(kind: type[Bowl], tol: float, batch:
 def test_a_finite_problem_stopped_again_and_again(
     toy: cdp.DiscreteProblem, whole: cdp.Surface, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the interrupt key, every three answers, with another copy of the problem."""
+    """By the interrupt key, every two answers, with another copy of the problem."""
     asked: list[Question] = []
     answer = FiniteOracle.answer
 
     def impatient(self: FiniteOracle, question: Question) -> Answer:
-        if len(asked) % 4 == 3:
+        if len(asked) % 3 == 2:
             asked.append(question)
             raise KeyboardInterrupt
         asked.append(question)

@@ -24,9 +24,7 @@ class Excess(NamedTuple):
     point: int
 
 
-def excesses(
-    envelope: Envelope, places: Array, values: Array, rounding: float = ROUNDING, chunk: int | None = None
-) -> Iterator[Excess]:
+def excesses(envelope: Envelope, places: Array, values: Array, rounding: float = ROUNDING) -> Iterator[Excess]:
     """Every attained value below a plane by more than rounding, with the highest plane there.
 
     Parameters
@@ -38,8 +36,6 @@ def excesses(
     values : array of shape (n,)
     rounding : float
         Excess that counts as none, besides the share `LEVEL_ROUNDING` of price times level.
-    chunk : int, optional
-        Planes times places that are compared at once; by default all places are.
 
     Examples
     --------
@@ -47,18 +43,14 @@ def excesses(
     >>> list(excesses(envelope, np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([3.0, 4.5])))
     [Excess(amount=0.5, plane=0, point=1)]
     """
-    count = len(envelope.values)
-    step = len(values) if chunk is None else max(1, chunk // max(count, 1))
-    for start in range(0, len(values) if count else 0, max(step, 1)):
-        part = slice(start, start + step)
-        over = envelope(places[part, 0], places[part, 1]) - values[part]
-        for k in (start + np.flatnonzero(over > rounding)).tolist():
-            best = int(envelope.highest(places[k : k + 1], 1)[0, 0])
-            sides = zip(envelope.prices[best], envelope.places[best], places[k], strict=True)
-            paid = sum(
-                float(price) * max(abs(here), abs(there)) if here != there and np.isfinite(price) else 0.0
-                for price, here, there in sides
-            )
-            amount = float(over[k - start])
-            if amount > rounding + LEVEL_ROUNDING * paid:
-                yield Excess(amount, best, k)
+    over = envelope(places[:, 0], places[:, 1]) - values if len(envelope.values) else np.zeros(0)
+    for k in np.flatnonzero(over > rounding).tolist():
+        best = int(envelope.highest(places[k : k + 1], 1)[0, 0])
+        sides = zip(envelope.prices[best], envelope.places[best], places[k], strict=True)
+        paid = sum(
+            float(price) * max(abs(here), abs(there)) if here != there and np.isfinite(price) else 0.0
+            for price, here, there in sides
+        )
+        amount = float(over[k])
+        if amount > rounding + LEVEL_ROUNDING * paid:
+            yield Excess(amount, best, k)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
 
+from cdp_toy.surfaces.maxima import maxima
 from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = ["Envelope", "Hull", "Polygon", "Scale", "envelope_vertices", "lower_hull", "mixture"]
@@ -26,8 +27,8 @@ BEYOND = 2.0
 STEEPEST = 1e9
 #: Places this far outside of a domain, in units of the rectangle, count as inside: rounding.
 ROUNDING = 1e-12
-#: Planes times places that are looked at at once: a table of 16 MB.
-CHUNK = 1 << 21
+#: Planes times places that are looked at at once: a table of 1 MB, so that a small file is judged in little memory.
+CHUNK = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,20 @@ class Envelope:
         """Lower bound at places, broadcast over d and p; -inf where no plane says anything."""
         flat_d, flat_p, shape = _flat(d, p)
         out = np.full(len(flat_d), -np.inf)
-        for part in _parts(len(flat_d), len(self.values)):
-            out[part] = self._heights(flat_d[part], flat_p[part]).max(axis=0, initial=-np.inf)
+        kept, places = self.tangential, np.column_stack([flat_d, flat_p])
+        rest = self
+        if kept.any() and np.isfinite(places).all():
+            out = maxima(-self.prices[kept], self._offsets[kept], places)[0]
+            rest = Envelope(self.places[~kept], self.values[~kept], self.prices[~kept])
+        for part in _parts(len(flat_d), len(rest.values)):
+            out[part] = np.maximum(out[part], rest._heights(flat_d[part], flat_p[part]).max(axis=0, initial=-np.inf))
         return out.reshape(shape)
+
+    @property
+    def _offsets(self) -> Array:
+        """Values of the tangential planes at the levels (0, 0)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.values + np.einsum("ij,ij->i", self.prices, self.places))
 
     @property
     def tangential(self) -> Mask:
@@ -229,11 +241,9 @@ class Hull:
         flat_d, flat_p, shape = _flat(d, p)
         unit = np.minimum(self.scale.to_unit(np.column_stack([flat_d, flat_p])), BEYOND)
         out, which = np.full(len(unit), np.inf), np.zeros(len(unit), dtype=np.intp)
-        for part in _parts(len(unit), len(self.heights)) if len(self.heights) else []:
-            table = self.slopes @ unit[part].T + self.heights[:, None]
-            which[part] = table.argmax(axis=0)
-            out[part] = table.max(axis=0)
-        out[~self.domain.contains(unit)] = np.inf
+        inside = self.domain.contains(unit)
+        if len(self.heights):
+            out[inside], which[inside] = maxima(self.slopes, self.heights, unit[inside])
         return out.reshape(shape), which.reshape(shape)
 
 

@@ -28,7 +28,7 @@ from cdp_toy.solvers.monotone import FLAT_WEIGHT, MonotoneProblem, decided
 from cdp_toy.solvers.monotone_map import preference
 from cdp_toy.solvers.monotone_newton import places_of
 from cdp_toy.tracing.mixing import Proof
-from cdp_toy.tracing.sandwich import Attained, Plane
+from cdp_toy.tracing.mixtures import Attained, Plane
 from cdp_toy.validation import Array
 
 __all__ = ["REACH", "ContinuousMixer", "OutputLaw", "law_of"]

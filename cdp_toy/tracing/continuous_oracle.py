@@ -33,8 +33,8 @@ from cdp_toy.solvers.monotone import (
 )
 from cdp_toy.tracing.continuous_mixing import REACH, ContinuousMixer, OutputLaw, law_of
 from cdp_toy.tracing.mixing import Proof
+from cdp_toy.tracing.mixtures import Attained, Mixer, OneByOne, Plane
 from cdp_toy.tracing.oracles import FLOOR_SHARE, FLOOR_STEP, SATURATED, TracedOracle
-from cdp_toy.tracing.sandwich import Attained, Plane
 
 __all__ = ["ContinuousOracle"]
 
@@ -146,9 +146,9 @@ class ContinuousOracle(TracedOracle):
         begins = self.posed.curve.saturation * (1 + FLOOR_SHARE) + FLOOR_STEP
         return max(begins, low) if begins <= high else None
 
-    def mixer(self, quantity: str) -> ContinuousMixer:
+    def mixer(self, quantity: str) -> Mixer:
         """Mixtures for the surface ("error") or for a boundary curve ("least", "flat")."""
-        return ContinuousMixer(self.posed, quantity)
+        return OneByOne(ContinuousMixer(self.posed, quantity))
 
     def of_point(self, point: Point) -> tuple[Plane | None, list[Attained]]:
         """Supporting plane and attained point, with what mixtures need."""

@@ -19,12 +19,14 @@ from cdp_toy.least_perception import min_perception
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.point import Bracket, Point
 from cdp_toy.solution import Solution
+from cdp_toy.solvers.line import line_problem
 from cdp_toy.solving import solve
+from cdp_toy.tracing.bulk_mixing import BulkMixer
 from cdp_toy.tracing.fingerprint import bare, fingerprint
 from cdp_toy.tracing.mixing import Channel, FiniteMixer, Proof, measured, on_surface, program_of
+from cdp_toy.tracing.mixtures import Attained, Mixer, OneByOne, Plane
 from cdp_toy.tracing.oracles import FLOOR_SHARE, FLOOR_STEP, SATURATED, Question, TracedOracle
 from cdp_toy.tracing.records import Answer, Row, answer_of
-from cdp_toy.tracing.sandwich import Attained, Plane
 from cdp_toy.validation import Array
 
 __all__ = ["FiniteOracle"]
@@ -191,9 +193,12 @@ class FiniteOracle(TracedOracle):
             low, high = (low, middle) if flat(middle) is not None else (middle, high)
         return high
 
-    def mixer(self, quantity: str) -> FiniteMixer:
+    def mixer(self, quantity: str) -> Mixer:
         """Mixtures for the surface ("error") or for a boundary curve ("least", "flat")."""
-        return FiniteMixer(self.problem, quantity)
+        line = line_problem(self.problem) if quantity == "error" else None
+        if line is not None:
+            return BulkMixer(self.problem, line)
+        return OneByOne(FiniteMixer(self.problem, quantity))
 
     def of_point(self, point: Point) -> tuple[Plane | None, list[Attained]]:
         """Supporting plane and attained point, with what mixtures need."""

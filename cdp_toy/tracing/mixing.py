@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -17,16 +17,24 @@ from scipy.sparse import csr_array, diags_array
 
 from cdp_toy.boundary import error_optimal
 from cdp_toy.certificates import Program, channel_of, dual_bound, evaluate
-from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.couplings import monotone
 from cdp_toy.edges import coupling, on_line
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.perceptions import FDivergence
+from cdp_toy.solvers.line import letter_order
 from cdp_toy.tracing.chains import coupled_chain
-from cdp_toy.tracing.sandwich import Attained, Plane
+from cdp_toy.tracing.mixtures import Attained, Plane
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["Channel", "FiniteMixer", "Proof", "measured", "on_surface", "program_of"]
+__all__ = [
+    "Channel",
+    "FiniteMixer",
+    "Proof",
+    "coupled",
+    "measured",
+    "on_surface",
+    "program_of",
+]
 
 #: Monotone couplings are taken when their error rate is no more than this above the mixture's: rounding.
 NO_WORSE = 1e-13
@@ -65,6 +73,13 @@ def on_surface(problem: DiscreteProblem, channel: Channel) -> Attained:
     """What any channel attains."""
     perception = problem.perception.value(problem.p_x, channel.law)
     return Attained(channel.distortion, perception, channel.error_rate, channel)
+
+
+def coupled(problem: DiscreteProblem, law: Array) -> csr_array:
+    """The channel of the monotone coupling of p_Y with a law of letters."""
+    joint = coupling(problem, law)
+    total = np.asarray(joint.sum(axis=1)).ravel()
+    return csr_array(diags_array(1 / np.where(total > 0, total, 1.0)) @ joint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +161,8 @@ class FiniteMixer:
         i, j, mass = monotone(problem.p_y[rows], law[columns])
         costs = (problem.error_cost, problem.distortion_cost)
         error_rate, distortion = (float(mass @ cost.entries(rows[i], columns[j])) for cost in costs)
-
-        def coupled() -> csr_array:
-            joint = coupling(problem, law)
-            total = np.asarray(joint.sum(axis=1)).ravel()
-            return csr_array(diags_array(1 / np.where(total > 0, total, 1.0)) @ joint)
-
-        return Channel(law, error_rate, distortion, coupled)
+        return Channel(law, error_rate, distortion, partial(coupled, problem, law))
 
     @cached_property
     def _order(self) -> tuple[Indices, Indices]:
-        cost = cast(SquaredErrorCost, self.problem.distortion_cost)
-        return np.argsort(cost.mean_y[:, 0]), np.argsort(cost.mean_x[:, 0])
+        return letter_order(self.problem)

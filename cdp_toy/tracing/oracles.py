@@ -16,8 +16,8 @@ from scipy.sparse import csr_array
 from cdp_toy.errors import InputError
 from cdp_toy.point import Bracket, Point, Status
 from cdp_toy.solution import Solution
+from cdp_toy.tracing.mixtures import Attained, Mixer, Plane
 from cdp_toy.tracing.records import Answer, Row, answer_of
-from cdp_toy.tracing.sandwich import Attained, Mixer, Plane
 from cdp_toy.validation import Array
 
 __all__ = ["Ask", "BoundaryOracle", "FormulaOracle", "Oracle", "Question", "TracedOracle"]

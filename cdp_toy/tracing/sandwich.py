@@ -11,67 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
 from cdp_toy.errors import ContradictionError
 from cdp_toy.surfaces.consistency import excesses
 from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
+from cdp_toy.tracing.mixtures import Attained, Mixer, Plane, Wish
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["Attained", "Mixer", "Plane", "Sandwich"]
+__all__ = ["Sandwich"]
 
 #: Another round is worth while when the last one closed this share of what is open.
 WORTHWHILE = 0.1
+#: First come gaps down to the widest over this: what solvers say is best known before much is mixed from it.
+COARSER = 8
+#: A mixture is taken when its plane closes this share of the gap.
+HELPFUL = 0.1
 #: Places this near to one that was asked for, in units of the rectangle, are the same.
 SAME = 1e-9
-#: Mixtures that are made to come near a place.
-AIMS = 3
-
-
-class Plane(NamedTuple):
-    """Global minorant value + prices . (levels of tangency - levels); `proof` is what mixtures are made of."""
-
-    d: float
-    p: float
-    value: float
-    price_d: float
-    price_p: float
-    proof: Any = None
-
-
-class Attained(NamedTuple):
-    """Value that is attained at a pair of levels; `channel` is what mixtures are made of."""
-
-    d: float
-    p: float
-    value: float
-    channel: Any = None
-
-
-class Mixer(Protocol):
-    """Proves and attains mixtures of what is known."""
-
-    def plane(self, d: float, p: float, proofs: Sequence[Any], weights: Array) -> Plane | None:
-        """A plane from the mixture of proofs, with its value at a pair of levels; None when nothing comes of it."""
-        ...
-
-    def supporting(self, d: float, p: float, channel: Any) -> Plane | None:
-        """A plane that supports the surface where a channel lies, with its value at a pair of levels; None without."""
-        ...
-
-    def attained(self, channels: Sequence[Any], weights: Array) -> Attained:
-        """What a mixture of channels attains."""
-        ...
-
-
-class _Mixture(NamedTuple):
-    plane: Plane
-    attained: Attained
-    gap: float
+#: Tables without rows.
+NO_PLANES, NO_POINTS = np.zeros((0, 5)), np.zeros((0, 3))
 
 
 class _Wanted(NamedTuple):
@@ -79,7 +41,8 @@ class _Wanted(NamedTuple):
     gap: float
     d: float
     p: float
-    prices: tuple[float, float]
+    lower: float = -np.inf
+    prices: tuple[float, float] = (0.0, 0.0)
 
 
 #: Moves a place of a given gap, whose highest plane has the given prices, to where a solver can be asked.
@@ -129,17 +92,29 @@ class Sandwich:
     gap: float = np.inf
     mixed: int = 0
     _asked: list[Array] = field(default_factory=list)
-    _closed: Array = field(default_factory=lambda: np.zeros((0, 2)))
-    _tried: dict[tuple[int, ...], _Mixture | None] = field(default_factory=dict)
+    _seen: Array = field(default_factory=lambda: np.zeros((0, 3)))
+    _hopes: dict[tuple[int, ...], float] = field(default_factory=dict)
+    _plane_table: Array = field(default_factory=lambda: NO_PLANES)
+    _attained_table: Array = field(default_factory=lambda: NO_POINTS)
 
     def envelope(self) -> Envelope:
         """Maximum of the planes."""
-        return _envelope(self.planes)
+        return _envelope(self._planes())
 
     def hull(self) -> Hull:
         """Lower hull of what is attained."""
-        table = _table(self.attained, 3)
-        return lower_hull(self.scale, table[:, :2], table[:, 2])
+        points = self._points()
+        return lower_hull(self.scale, points[:, :2], points[:, 2])
+
+    def _planes(self) -> Array:
+        """Numbers of the planes, shape (n, 5)."""
+        self._plane_table = _grown(self._plane_table, self.planes)
+        return self._plane_table
+
+    def _points(self) -> Array:
+        """Numbers of the attained points, shape (n, 3)."""
+        self._attained_table = _grown(self._attained_table, self.attained)
+        return self._attained_table
 
     def take(self, plane: Plane | None, attained: Sequence[Attained]) -> None:
         """Take what a solver proved.
@@ -151,10 +126,24 @@ class Sandwich:
             wrong.
         """
         new_planes = [] if plane is None else [plane]
-        _check(new_planes, [*self.attained, *attained])
-        _check(self.planes, attained)
+        self._refuse(_grown(NO_PLANES, new_planes), np.concatenate([self._points(), _grown(NO_POINTS, attained)]))
+        self._refuse(self._planes(), _grown(NO_POINTS, attained))
         self.planes += new_planes
         self.attained += attained
+
+    def _refuse(self, planes: Array, points: Array) -> None:
+        """Refuse planes that exceed attained values."""
+        if not len(planes) or not len(points):
+            return
+        for found in excesses(_envelope(planes), points[:, :2], points[:, 2]):
+            (plane_d, plane_p), (d, p, value) = planes[found.plane, :2], points[found.point]
+            raise ContradictionError(
+                f"bounds contradict each other by {found.amount:.3g}: the supporting plane of ({plane_d:.9g}, "
+                f"{plane_p:.9g}) has value {value + found.amount:.9g} at ({d:.9g}, {p:.9g}), where {value:.9g} is "
+                "attained; the function is not convex and non-increasing, or one of the two is wrong",
+                (float(plane_d), float(plane_p)),
+                (float(d), float(p)),
+            )
 
     def propose(self, count: int) -> list[tuple[float, float]]:
         """Up to `count` places to solve next; none when the gap is at most `tol`, or nothing is left to be asked.
@@ -169,13 +158,31 @@ class Sandwich:
         """Mix as long as that closes a good part of the vertices that are too wide; return those that are left."""
         while True:
             wanted, taken = self._round()
-            if not taken and not wanted and len(self._closed):  # rounding may have hidden one
-                self._closed = self._closed[:0]
+            if not taken and not wanted and self.tol < self.gap < np.inf:  # what is known to be as wide comes next
+                continue
+            if not taken and not wanted and len(self._seen):  # rounding may have hidden one
+                self._seen = self._seen[:0]
                 wanted, taken = self._round()
             self.mixed += taken
             if taken <= WORTHWHILE * len(wanted):
                 break
-        return self._still_wide(wanted) if taken else wanted
+        if taken:
+            wanted = self._still_wide(wanted)
+        return self._priced(wanted)
+
+    def _priced(self, wanted: list[_Wanted]) -> list[_Wanted]:
+        """With the prices of the plane that is highest at each place."""
+        places = np.array([place[2:4] for place in wanted]).reshape(-1, 2)
+        envelope = self.envelope().tangent
+        if not len(envelope.values):
+            return wanted
+        prices = envelope.prices[envelope.highest(places, 1)[0]]
+        return [place._replace(prices=(float(d), float(p))) for place, (d, p) in zip(wanted, prices, strict=True)]
+
+    @property
+    def _wide(self) -> float:
+        """Gap of the vertices that come next."""
+        return max(self.tol, self.gap / COARSER) if np.isfinite(self.gap) else self.tol
 
     def _still_wide(self, wanted: list[_Wanted]) -> list[_Wanted]:
         """Places where the bounds are too far apart after mixtures nearby were taken."""
@@ -194,45 +201,74 @@ class Sandwich:
 
         Bounds come only closer: a vertex where they were close, and which is one still, needs no second look.
         """
-        every, hull = self.envelope(), self.hull()
-        envelope, numbers = every.tangent, np.flatnonzero(every.tangential)
+        hull, envelope = self.hull(), self.envelope().tangent
         region = self.region or Polygon.square().intersected(hull.domain)
         places = envelope_vertices(envelope, region, self.scale)
         unit = self.scale.to_unit(places)
-        if len(self._closed):
-            open_ = cKDTree(self._closed).query(unit, distance_upper_bound=SAME)[0] > SAME
-            places, unit = places[open_], unit[open_]
-        upper, facets = hull.best(places[:, 0], places[:, 1])
-        gaps = upper - envelope(places[:, 0], places[:, 1])
+        gaps, lower = np.full(len(places), np.inf), np.full(len(places), -np.inf)
+        facets = np.zeros(len(places), dtype=np.intp)
+        if len(self._seen):
+            away, which = cKDTree(self._seen[:, :2]).query(unit, distance_upper_bound=SAME)
+            gaps[away <= SAME] = self._seen[which[away <= SAME], 2]
+        look = np.flatnonzero(gaps > self._wide)
+        lower[look] = envelope(*places[look].T)
+        upper, facets[look] = hull.best(*places[look].T)
+        gaps[look] = upper - lower[look]
+        self._seen = np.column_stack([unit, gaps])
         self.gap = float(np.max(gaps, initial=0.0)) if len(self.attained) else np.inf
-        wide = np.argsort(-gaps, kind="stable")
-        wide = wide[gaps[wide] > self.tol]
-        self._closed = np.concatenate([self._closed, unit[gaps <= self.tol]])
-        active = envelope.highest(places[wide], 3).T if len(envelope.values) else np.zeros((len(wide), 0), dtype=int)
-        wanted, taken = [], 0
-        edges: set[tuple[int, int]] = set()
-        for k, highest in zip(wide, active, strict=True):
-            around = set(combinations(sorted(highest.tolist()), 2))
-            if around & edges:  # a neighbour's mixture was taken: one that knows of it may do more
-                continue
-            place, gap = places[k], float(gaps[k])
-            mixture = None
-            if self.mixer is not None and np.isfinite(gap):
-                key = self._key(numbers[highest], hull.corners[facets[k]])
-                if key not in self._tried:
-                    self._tried[key] = self._mixture(place, key, hull.slopes[facets[k]])
-                mixture = self._tried[key]
-            if mixture is not None and mixture.gap <= self.tol:
-                taken += 1
-                edges |= around
-                self._tried[key] = None  # once: what it does not close is the solver's
+        wide = look[np.argsort(-gaps[look], kind="stable")]
+        wide = wide[gaps[wide] > self._wide]
+        wanted = [_Wanted(*row) for row in np.column_stack([gaps, gaps, places, lower])[wide].tolist()]
+        if self.mixer is None or not len(hull.heights):
+            return wanted, 0
+        return self._mix(wanted, hull, facets[wide])
+
+    def _mix(self, wide: list[_Wanted], hull: Hull, facets: Indices) -> tuple[list[_Wanted], int]:
+        """Take mixtures that are good enough; return the places where they are not, or were tried before."""
+        assert self.mixer is not None
+        wanted: list[_Wanted] = []
+        tried: list[tuple[int, tuple[int, ...]]] = []
+        sides: set[tuple[int, int]] = set()
+        cells = np.rint(self.scale.to_unit(np.array([place[2:4] for place in wide]).reshape(-1, 2)) / SAME)
+        every = zip(wide, cells.astype(int).tolist(), np.sort(hull.corners[facets]).tolist(), strict=True)
+        for k, (place, cell, corners) in enumerate(every):
+            key = (*cell, *[i for i in dict.fromkeys(corners) if i >= 0 and self.attained[i].channel is not None])
+            around = set(combinations(corners, 2))
+            if len(key) == 2 or not np.isfinite(place.gap):
+                wanted.append(place)
+            elif key in self._hopes:  # once: what it does not close is the solver's
+                wanted.append(place._replace(hoped=min(self._hopes[key], place.gap)))
+            elif not around & sides:  # where a neighbour is mixed, wait for what that does
+                sides |= around
+                tried.append((k, key))
+        places = np.array([wide[k][2:4] for k, _ in tried]).reshape(-1, 2)
+        below = self._highest(places) if self.mixer.of_planes else [()] * len(tried)
+        wishes = [
+            Wish((wide[k].d, wide[k].p), [self.attained[i] for i in key[2:]], planes, hull.slopes[facets[k]])
+            for (k, key), planes in zip(tried, below, strict=True)
+        ]
+        for (k, key), mixture in zip(tried, self.mixer.mixtures(wishes, self.scale), strict=True):
+            hoped = wide[k].gap
+            if mixture is None:
+                pass
+            elif mixture.gap > self.mixer.share * self.tol:
+                hoped = min(mixture.gap, hoped)
+            elif _helps(mixture.plane, wide[k]):
                 self.planes.append(mixture.plane)
                 self.attained.append(mixture.attained)
+                self._hopes[key] = np.inf
                 continue
-            prices = envelope.prices[highest[0]] if len(highest) else np.zeros(2)
-            least = gap if mixture is None else min(mixture.gap, gap)
-            wanted.append(_Wanted(least, gap, float(place[0]), float(place[1]), (float(prices[0]), float(prices[1]))))
-        return wanted, taken
+            self._hopes[key] = hoped
+            wanted.append(wide[k]._replace(hoped=hoped))
+        return wanted, len(self.planes) - len(self._plane_table)
+
+    def _highest(self, places: Array) -> list[list[Plane]]:
+        """The planes with proofs among the three that are highest at each place."""
+        every = self.envelope()
+        if not len(every.tangent.values):
+            return [[] for _ in places]
+        numbers = np.flatnonzero(every.tangential)[every.tangent.highest(places, 3)].T
+        return [[self.planes[i] for i in np.sort(row) if self.planes[i].proof is not None] for row in numbers]
 
     def _chosen(self, wanted: Sequence[_Wanted], count: int) -> list[tuple[float, float]]:
         """The widest gaps, not too near to each other nor to what was asked for already."""
@@ -255,75 +291,20 @@ class Sandwich:
         self._asked += chosen
         return places
 
-    def _key(self, planes: Indices, corners: Indices) -> tuple[int, ...]:
-        """Planes and points around a vertex that mixtures may be made of."""
-        below = [int(i) for i in np.sort(planes) if self.planes[i].proof is not None]
-        above = {int(i) for i in corners if i >= 0 and self.attained[i].channel is not None}
-        return (*below, -1, *sorted(above))
 
-    def _mixture(self, place: Array, key: tuple[int, ...], slope: Array) -> _Mixture | None:
-        """What is known around a vertex, mixed: the proofs so as to have the slope of the facet above."""
-        assert self.mixer is not None
-        end = key.index(-1)
-        planes, corners = [self.planes[i] for i in key[:end]], [self.attained[i] for i in key[end + 1 :]]
-        if not corners:
-            return None
-        d, p = map(float, place)
-        point = self._attained_near(place, corners)
-        plane = self.mixer.supporting(d, p, point.channel)
-        if plane is None and len(planes) > 1:
-            slopes = -np.array([plane[3:5] for plane in planes]) * self.scale.size
-            plane = self.mixer.plane(d, p, [plane.proof for plane in planes], _weights(slopes, slope))
-        if plane is None:
-            return None
-        steepest = np.max(
-            [[q.price_d, q.price_p] for q in (plane, *planes)], axis=0
-        )  # at a kink what it misses is dear
-        over = float(steepest @ np.maximum([point.d - d, point.p - p], 0.0))
-        return _Mixture(plane, point, point.value + over - plane.value)
-
-    def _attained_near(self, place: Array, corners: list[Attained]) -> Attained:
-        """What a mixture attains near a place: it needs less of both levels than its parts, so it aims higher."""
-        assert self.mixer is not None
-        unit = self.scale.to_unit(np.array([point[:2] for point in corners]))
-        aim = goal = self.scale.to_unit(place[None, :])[0]
-        channels = [point.channel for point in corners]
-        point = self.mixer.attained(channels, _weights(unit, aim))
-        for _ in range(AIMS - 1 if len(corners) > 1 else 0):
-            aim = aim + goal - self.scale.to_unit(np.array([point[:2]]))[0]
-            point = self.mixer.attained(channels, _weights(unit, aim))
-        return point
+def _helps(plane: Plane, place: _Wanted) -> bool:
+    """Whether a plane proves a good part of what is open at a place."""
+    paid = plane.price_d * (plane.d - place.d) + plane.price_p * (plane.p - place.p)
+    return plane.value + paid - place.lower > HELPFUL * place.gap
 
 
-def _weights(corners: Array, target: Array) -> Array:
-    """Convex weights whose mean is nearest to a target."""
-    unit = float(np.abs(corners - target).max()) or 1.0
-    table = np.vstack([((corners - target) / unit).T, np.full(len(corners), 10.0)])
-    found = nnls(table, np.array([0.0, 0.0, 10.0]))[0]
-    total = float(found.sum())
-    return np.asarray(found / total) if total > 0 else np.full(len(corners), 1 / len(corners))
+def _grown(table: Array, rows: Sequence[tuple[Any, ...]]) -> Array:
+    """A table of the first numbers of every row, grown by rows that are new."""
+    new = [row[: table.shape[1]] for row in rows[len(table) :]]
+    if not new:
+        return table
+    return np.concatenate([table, np.array(new, dtype=np.float64).reshape(-1, table.shape[1])])
 
 
-def _table(rows: Sequence[tuple[Any, ...]], columns: int) -> Array:
-    return np.array([row[:columns] for row in rows], dtype=np.float64).reshape(-1, columns)
-
-
-def _envelope(planes: Sequence[Plane]) -> Envelope:
-    table = _table(planes, 5)
+def _envelope(table: Array) -> Envelope:
     return Envelope(table[:, :2], table[:, 2], table[:, 3:])
-
-
-def _check(planes: Sequence[Plane], points: Sequence[Attained]) -> None:
-    """Refuse planes that exceed attained values."""
-    if not planes or not points:
-        return
-    table = _table(points, 3)
-    for found in excesses(_envelope(planes), table[:, :2], table[:, 2]):
-        plane, point = planes[found.plane], points[found.point]
-        raise ContradictionError(
-            f"bounds contradict each other by {found.amount:.3g}: the supporting plane of ({plane.d:.9g}, "
-            f"{plane.p:.9g}) has value {point.value + found.amount:.9g} at ({point.d:.9g}, {point.p:.9g}), where "
-            f"{point.value:.9g} is attained; the function is not convex and non-increasing, or one of the two is wrong",
-            (plane.d, plane.p),
-            (point.d, point.p),
-        )

@@ -31,6 +31,8 @@ ROOT_SHARE = 1 / 8
 CURVE_SHARE = 1 / 3
 #: By default a batch is this share of the points so far.
 BATCH_SHARE = 1 / 20
+#: With so many planes to look at per point, a batch is larger: looking at them takes as long as a solve.
+PLANES_PER_POINT = 1000
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Tracer:
                 sandwich.move = partial(self._off_boundary, curve)
         while not self._spent:
             count = settings.batch or max(settings.least_batch, int(BATCH_SHARE * len(self.points)))
+            count = max(count, len(sandwich.planes) // PLANES_PER_POINT)
             places = sandwich.propose(int(min(count, settings.max_points - self.solves)))
             if not places:
                 break
