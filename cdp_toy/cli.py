@@ -79,9 +79,13 @@ def reproduce_command(
     rigorous: Annotated[
         bool, typer.Option("--rigorous", help="Enclose the continuous toy in ball arithmetic, with certificates.")
     ] = False,
-    gap_share: Annotated[
-        float, typer.Option(help="Gap of the whole surfaces as a share of their height; 0 leaves them out.")
-    ] = 0.01,
+    gap: Annotated[
+        float | None,
+        typer.Option(help="Gap of the whole surfaces at every place; 1e-6 for the paper's toy. 0 leaves them out."),
+    ] = None,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="Trace the surfaces of the continuous toy too, to 1e-5: many minutes.")
+    ] = False,
 ) -> None:
     """Reproduce the paper's Figures 1 and 2, and draw the exact surface over all channels beside the linear family.
 
@@ -114,7 +118,8 @@ def reproduce_command(
         problem=None if problem is None else problem_of(None, problem),
         kind=kind,  # type: ignore[arg-type]  # checked there
         rigorous=rigorous,
-        gap_share=gap_share,
+        gap=gap,
+        continuous=continuous,
     )
 
 

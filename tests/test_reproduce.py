@@ -13,7 +13,7 @@ import pytest
 from cases import MODELS
 
 import cdp_toy as cdp
-from cdp_toy import figures, presets, reproduce, scan, study
+from cdp_toy import figures, presets, reproduce, scan, study, workers
 from cdp_toy.linear import linear_denoiser
 from cdp_toy.point import Status
 
@@ -22,7 +22,7 @@ from cdp_toy.point import Status
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("results")
     text: list[str] = []
-    reproduce.reproduce(out, n=31, levels=3, points=3, workers=2, say=text.append, gap_share=0.2)
+    reproduce.reproduce(out, n=31, levels=3, points=3, workers=2, say=text.append, gap=2e-4)
     return out, "\n".join(text)
 
 
@@ -82,9 +82,9 @@ def test_a_second_run_only_draws(first_run: tuple[Path, str], monkeypatch: pytes
     def never(*args: Any) -> None:
         raise AssertionError("a cached run must not solve")
 
-    monkeypatch.setattr(reproduce, "ProcessPoolExecutor", never)
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", never)
     text: list[str] = []
-    reproduce.reproduce(out, n=31, levels=3, points=3, say=text.append, gap_share=0.2)
+    reproduce.reproduce(out, n=31, levels=3, points=3, say=text.append, gap=2e-4)
     assert "nothing to solve" in "\n".join(text)
     assert (out / "exact_points.csv").read_text() == before
 
@@ -167,8 +167,8 @@ def test_other_problems_are_reproduced_with_the_families_they_have(
 ) -> None:
     text: list[str] = []
     problem = MODELS[name]()[0]
-    share = 0.3 if name == "plane_toy" else 0.0
-    reproduce.reproduce(tmp_path, n=5, levels=2, points=2, say=text.append, problem=problem, kind=kind, gap_share=share)
+    gap = 0.01 if name == "plane_toy" else 0.0
+    reproduce.reproduce(tmp_path, n=5, levels=2, points=2, say=text.append, problem=problem, kind=kind, gap=gap)
     points = records(tmp_path / "exact_points.csv")
     assert len(points) == 4
     assert families <= set(points[0])
@@ -177,7 +177,7 @@ def test_other_problems_are_reproduced_with_the_families_they_have(
         "problem",
         "surface",
         *(["channel"] if problem.source.dim == 2 else []),
-        *(["whole_surface"] if share else []),
+        *(["whole_surface"] if gap else []),
     ):
         assert (tmp_path / f"{figure}.png").stat().st_size > 10_000
 
