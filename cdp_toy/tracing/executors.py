@@ -27,10 +27,10 @@ from cdp_toy.solution import Solution
 from cdp_toy.tracing.oracles import Ask, Question, TracedOracle
 from cdp_toy.tracing.records import Answer, packed, row_of, unpacked
 
-__all__ = ["asking", "places_at_once"]
+__all__ = ["asking", "places_at_once", "single_threaded_children"]
 
-#: Tell BLAS libraries that are loaded later how many threads to use.
-BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: Tell libraries that are loaded later how many threads to use.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 #: Oracles that a worker keeps; a foreign pool may serve several runs.
 MOST_KEPT = 4
 
@@ -241,7 +241,7 @@ class _Own:
         if self.pool is None or not _elsewhere(question):
             return None
         try:
-            with _one_blas_thread():  # submitting begins workers as they are needed
+            with single_threaded_children():  # submitting begins workers as they are needed
                 return self.pool.submit(*_task(self.parcel, question, with_oracle=False))
         except BrokenExecutor as error:
             failed: Future[Outcome] = Future()
@@ -280,10 +280,14 @@ def _failure(error: Exception) -> ExecutorError:
 
 
 @contextlib.contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Processes that begin inside of the `with` use one BLAS thread: threads of several would fight for the cores."""
-    before = {name: os.environ.get(name) for name in BLAS_THREADS}
-    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+def single_threaded_children() -> Iterator[None]:
+    """Let processes that are spawned inside of the `with` use one thread each: more would fight for the cores.
+
+    A forked process keeps the threads of its parent, and small factorizations on two busy cores then take sixty times
+    as long.
+    """
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         yield
     finally:
