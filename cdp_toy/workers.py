@@ -36,6 +36,10 @@ class Workers(Executor):
                 self._pool = ProcessPoolExecutor(self.count, get_context("spawn"))
             return self._pool.submit(function, *args, **kwargs)
 
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for what runs; after a failure nothing else is begun."""
+        self.shutdown(cancel_futures=kind is not None)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Wait for the processes to end."""
         if self._pool is not None:

@@ -105,6 +105,28 @@ def test_a_run_that_fails_late_keeps_what_it_had(tmp_path: Path, monkeypatch: py
     assert scan.Journal(tmp_path / "rows.jsonl", settings).of("Bayes threshold for X") == (row,)
 
 
+def test_after_a_failure_no_further_task_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[bool] = []
+
+    class Pool:
+        def __init__(self, *_: object) -> None: ...
+
+        def submit(self, function: Any, *arguments: Any) -> Any:
+            return function(*arguments)
+
+        def shutdown(self, wait: bool, *, cancel_futures: bool) -> None:
+            assert wait
+            ends.append(cancel_futures)
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
+    with workers.Workers(2) as pool:
+        pool.submit(abs, -1)
+    with pytest.raises(RuntimeError, match="went away"), workers.Workers(2) as pool:
+        pool.submit(abs, -1)
+        raise RuntimeError("the machine went away")
+    assert ends == [False, True]
+
+
 def test_rows_survive_json_exactly_and_nothing_else_is_read() -> None:
     row = scan.scan_row(presets.binary_conflict().discretize(), 0.01, (0.3, 1.0))
     assert scan.Row.from_json(row.to_json()) == row

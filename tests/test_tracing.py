@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from tracing_cases import UNIT, Bowl
 
 import cdp_toy as cdp
 from cdp_toy.point import Bracket, Point, Prices, Status
 from cdp_toy.tracing.mixing import FiniteMixer, measured
+from cdp_toy.tracing.sandwich import Sandwich
 
 Array = np.ndarray
 
@@ -220,6 +222,23 @@ def test_fresh_solves_lie_between_the_bounds(toy: cdp.DiscreteProblem, surface: 
             assert math.isinf(upper)
             continue
         assert lower <= fresh.upper_bound + 1e-12 and fresh.lower_bound <= upper + 1e-12, (d, p)
+
+
+def test_a_batch_is_as_large_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    propose = Sandwich.propose
+
+    def counted(self: Sandwich, count: int) -> list[tuple[float, float]]:
+        counts.append(count)
+        return propose(self, count)
+
+    monkeypatch.setattr(Sandwich, "propose", counted)
+    monkeypatch.setattr("cdp_toy.tracing.tracer.PLANES_PER_POINT", 2)
+    cdp.trace(Bowl(), tol=1e-2, batch=2, **UNIT)
+    assert len(counts) > 3 and set(counts) == {2}
+    counts.clear()
+    cdp.trace(Bowl(), tol=1e-2, **UNIT)
+    assert max(counts) > 2, "many planes ask for larger batches"
 
 
 def test_mixtures_save_solves(surface: cdp.Surface) -> None:

@@ -68,8 +68,6 @@ class Sandwich:
         What is proven and what is attained.
     gap : float
         Widest gap when `propose` was called last.
-    mixed : int
-        Mixtures that were taken in place of solves.
 
     Examples
     --------
@@ -90,9 +88,8 @@ class Sandwich:
     planes: list[Plane] = field(default_factory=list)
     attained: list[Attained] = field(default_factory=list)
     gap: float = np.inf
-    mixed: int = 0
     _asked: list[Array] = field(default_factory=list)
-    _seen: Array = field(default_factory=lambda: np.zeros((0, 3)))
+    _seen: Array = field(default_factory=lambda: NO_POINTS)
     _hopes: dict[tuple[int, ...], float] = field(default_factory=dict)
     _plane_table: Array = field(default_factory=lambda: NO_PLANES)
     _attained_table: Array = field(default_factory=lambda: NO_POINTS)
@@ -163,7 +160,6 @@ class Sandwich:
             if not taken and not wanted and len(self._seen):  # rounding may have hidden one
                 self._seen = self._seen[:0]
                 wanted, taken = self._round()
-            self.mixed += taken
             if taken <= WORTHWHILE * len(wanted):
                 break
         if taken:

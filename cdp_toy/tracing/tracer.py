@@ -107,8 +107,8 @@ class Tracer:
             if self.oracle.open_edges:
                 sandwich.move = partial(self._off_boundary, curve)
         while not self._spent:
-            count = settings.batch or max(settings.least_batch, int(BATCH_SHARE * len(self.points)))
-            count = max(count, len(sandwich.planes) // PLANES_PER_POINT)
+            shares = int(BATCH_SHARE * len(self.points)), len(sandwich.planes) // PLANES_PER_POINT
+            count = settings.batch or max(settings.least_batch, *shares)
             places = sandwich.propose(int(min(count, settings.max_points - self.solves)))
             if not places:
                 break
