@@ -23,9 +23,9 @@ from cdp_toy.edges import coupling
 from cdp_toy.perceptions import perception_from
 from cdp_toy.solvers import line_route
 from cdp_toy.solvers.budget import Budget
+from cdp_toy.solvers.bulk_duals import Multipliers, bulk_dual_bounds
 from cdp_toy.solvers.engine import Certified, certify
 from cdp_toy.solvers.line import LineProblem, line_problem, next_to
-from cdp_toy.solvers.line_duals import Multipliers, line_dual_bounds
 from cdp_toy.solvers.line_newton import Best, Task, best_laws
 from cdp_toy.surfaces.geometry import Scale
 from cdp_toy.tracing.bulk_mixing import CHUNK, BulkMixer
@@ -187,7 +187,7 @@ def test_other_problems_are_left_alone(problem: cdp.DiscreteProblem) -> None:
 def test_large_tables_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = [small() for _ in range(2)]
     for problem, most in zip(problems, (9, 8), strict=True):
-        monkeypatch.setattr("cdp_toy.solvers.line.LARGEST", most)
+        monkeypatch.setattr("cdp_toy.solvers.tables.LARGEST", most)
         assert (line_problem(problem) is None) is (most < 9)
 
 
@@ -224,7 +224,7 @@ def test_bounds_of_any_multipliers_hold(name: str, threshold: float | None) -> N
     lam[::10], potential[5, 3:], potential[6] = 0.0, -np.inf, 0.0
     kap[8], kap[9] = 0.0, -1.0
     d, p = (levels[which] for levels in levels_of(some))
-    found = line_dual_bounds(line, line.error, Multipliers(lam, kap, potential, rng.normal(size=m)), d, p)
+    found = bulk_dual_bounds(line, line.error, Multipliers(lam, kap, potential, rng.normal(size=m)), d, p)
     assert np.all(np.isneginf(found.value[8:10])) and np.isfinite(found.value).mean() > 0.5
     truth = np.array([point.upper_bound for point in some])[which]
     assert np.all(found.value <= truth + 1e-12)
@@ -244,7 +244,7 @@ def test_bounds_without_a_distortion_level(name: str, threshold: float | None) -
     noise = rng.normal(size=(m, grid.n_x)) * np.where(np.arange(m) < 10, 10.0 ** rng.uniform(-4, 0, m), 0.0)[:, None]
     kap = least.prices.perception * np.where(np.arange(m) < 10, 10.0 ** rng.uniform(-1, 1, m), 1.0)
     hints = Multipliers(np.zeros(m), kap, line.ordered(least.potential[None]) + noise, np.zeros(m))
-    value, _ = line_dual_bounds(line, line.distance, hints, None, np.full(m, level))
+    value, _ = bulk_dual_bounds(line, line.distance, hints, None, np.full(m, level))
     assert np.all(value <= least.upper + 1e-12)
 
 
@@ -273,7 +273,7 @@ def test_bounds_are_those_of_certificates_where_it_matters(name: str, threshold:
     ]
     for off in (0.0, 1e-3, -1e-3):  # Newton's method finds the best constant from a fit
         hints = Multipliers(lam, kap, potential, np.array(fits) + off * kap)
-        value, _ = line_dual_bounds(line, line.error, hints, *levels_of(some))
+        value, _ = bulk_dual_bounds(line, line.error, hints, *levels_of(some))
         assert_allclose(value, [b.value for b in proofs], rtol=0, atol=1e-7)
         assert np.all(value <= [p.upper_bound + 1e-12 for p in some])
 
@@ -286,7 +286,7 @@ def laws_at(line: LineProblem, start: Array, levels: tuple[Array, Array], **chan
     task = Task(line.error_steps, **changes)
     best = best_laws(line, task, start, *levels)
     limit = levels[0] if task.priced else None
-    return best, line_dual_bounds(line, line.error, best.multipliers, limit, levels[1]).value
+    return best, bulk_dual_bounds(line, line.error, best.multipliers, limit, levels[1]).value
 
 
 @every

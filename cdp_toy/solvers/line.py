@@ -9,11 +9,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from cdp_toy.certificates import Program
 from cdp_toy.costs import SquaredErrorCost
 from cdp_toy.edges import on_line
 from cdp_toy.finite import DiscreteProblem
-from cdp_toy.perceptions import FDivergence
+from cdp_toy.solvers.tables import Tables, tables_of
 from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = [
@@ -27,8 +26,6 @@ __all__ = [
     "places_of",
 ]
 
-#: Pairs of a problem whose costs, and their differences, are kept as tables: five of 32 MB at most.
-LARGEST = 1 << 22
 #: Differences of error rates that count as none.
 ROUNDING = 1e-14
 #: Problems in order, as long as they are in use.
@@ -44,31 +41,19 @@ class Achieved(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LineProblem:
-    """A problem with letters and observations in order.
+class LineProblem(Tables):
+    """A problem with letters and observations in order; every letter has mass.
 
     Attributes
     ----------
-    p_y, p_x : arrays of shape (n_y,) and (n_x,)
-        Laws; every letter has mass.
-    error, distance : arrays of shape (n_y, n_x)
-        Error and distortion of every pair.
-    perception : FDivergence
-        A smooth one that is its sum p f(q/p).
-    distortion_scale : float
-        Unit in which rounding of distortions is measured.
+    p_y, p_x, error, distance, perception, distortion_scale
+        Those of `Tables`, in order.
     rows, columns : integer arrays
         Number of each observation and of each letter in the problem itself.
     posterior_means, letters : arrays of shape (n_y,) and (n_x,)
         Posterior mean of every observation, and place of every letter [units of x].
     """
 
-    p_y: Array
-    p_x: Array
-    error: Array
-    distance: Array
-    perception: FDivergence
-    distortion_scale: float
     rows: Indices
     columns: Indices
     posterior_means: Array
@@ -163,16 +148,10 @@ def line_problem(problem: DiscreteProblem) -> LineProblem | None:
     observation to observation, and the tables are not too large.
     """
     if problem not in _KNOWN:
-        line = _made(problem) if _suits(problem) else None
+        tables = tables_of(problem) if problem.n_x > 2 and on_line(problem) else None
+        line = None if tables is None else _made(problem, tables)
         _KNOWN[problem] = line if line is not None and _in_order(line) else None
     return _KNOWN[problem]
-
-
-def _suits(problem: DiscreteProblem) -> bool:
-    perception = problem.perception
-    plain = isinstance(perception, FDivergence) and type(perception).sum_level is FDivergence.sum_level
-    seen = problem.n_x > 2 and bool((problem.p_x > 0).all())
-    return plain and perception.smooth and seen and on_line(problem) and problem.n_y * problem.n_x <= LARGEST
 
 
 def _in_order(line: LineProblem) -> bool:
@@ -180,17 +159,17 @@ def _in_order(line: LineProblem) -> bool:
     return bool(np.all(np.diff(line.error_steps[line.p_y > 0], axis=0) <= ROUNDING))
 
 
-def _made(problem: DiscreteProblem) -> LineProblem:
+def _made(problem: DiscreteProblem, tables: Tables) -> LineProblem:
     rows, columns = letter_order(problem)
-    error, distance = (cost.table()[rows][:, columns] for cost in (problem.error_cost, problem.distortion_cost))
+    error, distance = (np.ascontiguousarray(table[rows][:, columns]) for table in (tables.error, tables.distance))
     cost = cast(SquaredErrorCost, problem.distortion_cost)
     return LineProblem(
-        problem.p_y[rows],
-        problem.p_x[columns],
-        np.ascontiguousarray(error),
-        np.ascontiguousarray(distance),
-        cast(FDivergence, problem.perception),
-        Program(problem, problem.error_cost).distortion_scale,
+        tables.p_y[rows],
+        tables.p_x[columns],
+        error,
+        distance,
+        tables.perception,
+        tables.distortion_scale,
         rows,
         columns,
         cost.mean_y[rows, 0],

@@ -24,8 +24,8 @@ import numpy as np
 from scipy.linalg.lapack import dptsv
 
 from cdp_toy.solvers.budget import Budget
+from cdp_toy.solvers.bulk_duals import Multipliers
 from cdp_toy.solvers.line import LineProblem, blurred_steps, places_of
-from cdp_toy.solvers.line_duals import Multipliers
 from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = ["Best", "Task", "best_laws", "distortions", "leaving"]

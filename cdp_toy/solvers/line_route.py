@@ -17,8 +17,8 @@ from scipy.optimize import brentq
 from cdp_toy.certificates import Program
 from cdp_toy.edges import Hint, coupling
 from cdp_toy.solvers.budget import Budget
+from cdp_toy.solvers.bulk_duals import Multipliers
 from cdp_toy.solvers.line import LineProblem, line_problem, next_to
-from cdp_toy.solvers.line_duals import Multipliers
 from cdp_toy.solvers.line_newton import Best, Task, best_laws, distortions, leaving
 from cdp_toy.validation import Array, Mask
 

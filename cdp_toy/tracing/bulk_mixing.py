@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from cdp_toy.finite import DiscreteProblem
+from cdp_toy.solvers.bulk_duals import bulk_dual_bounds
 from cdp_toy.solvers.line import LineProblem
-from cdp_toy.solvers.line_duals import line_dual_bounds
 from cdp_toy.solvers.line_newton import Best, Task, best_laws
 from cdp_toy.surfaces.geometry import Scale
 from cdp_toy.tracing.mixing import Channel, coupled
@@ -56,7 +56,7 @@ class BulkMixer:
         inner = best.ended & (found.perception > 0)
         prices = best.multipliers.price_distortion, np.where(inner, best.multipliers.price_perception, 0.0)
         multipliers = best.multipliers._replace(price_perception=prices[1])
-        value, _ = line_dual_bounds(line, line.error, multipliers, found.distortion, found.perception)
+        value, _ = bulk_dual_bounds(line, line.error, multipliers, found.distortion, found.perception)
         for law, *numbers in zip(line.restored(best.laws), *found, value, *prices, strict=True):
             error_rate, d, p, bound, price_d, price_p = map(float, numbers)
             if bound == -np.inf:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 from cdp_toy.boundary import flat_distortion, min_distortion
 from cdp_toy.certificates import FEASIBILITY_TOL, Program, dual_bound, evaluate, verdict
@@ -19,11 +19,14 @@ from cdp_toy.least_perception import min_perception
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.point import Bracket, Point
 from cdp_toy.solution import Solution
+from cdp_toy.solvers.forests import heaviest_forest
 from cdp_toy.solvers.line import line_problem
+from cdp_toy.solvers.tables import Tables, tables_of
 from cdp_toy.solving import solve
 from cdp_toy.tracing.bulk_mixing import BulkMixer
 from cdp_toy.tracing.fingerprint import bare, fingerprint
-from cdp_toy.tracing.mixing import Channel, FiniteMixer, Proof, measured, on_surface, program_of
+from cdp_toy.tracing.forest_mixing import ForestMixer
+from cdp_toy.tracing.mixing import Channel, FiniteMixer, Forest, Proof, measured, on_surface, program_of
 from cdp_toy.tracing.mixtures import Attained, Mixer, OneByOne, Plane
 from cdp_toy.tracing.oracles import FLOOR_SHARE, FLOOR_STEP, SATURATED, Question, TracedOracle
 from cdp_toy.tracing.records import Answer, Row, answer_of
@@ -193,11 +196,17 @@ class FiniteOracle(TracedOracle):
             low, high = (low, middle) if flat(middle) is not None else (middle, high)
         return high
 
+    @cached_property
+    def _tables(self) -> Tables | None:
+        """The problem as tables where it is not on the line."""
+        return tables_of(self.problem) if line_problem(self.problem) is None else None
+
     def mixer(self, quantity: str) -> Mixer:
         """Mixtures for the surface ("error") or for a boundary curve ("least", "flat")."""
-        line = line_problem(self.problem) if quantity == "error" else None
-        if line is not None:
+        if quantity == "error" and (line := line_problem(self.problem)) is not None:
             return BulkMixer(self.problem, line)
+        if quantity == "error" and self._tables is not None:
+            return ForestMixer(self.problem, self._tables, self.tol)
         return OneByOne(FiniteMixer(self.problem, quantity))
 
     def of_point(self, point: Point) -> tuple[Plane | None, list[Attained]]:
@@ -209,9 +218,17 @@ class FiniteOracle(TracedOracle):
             plane = plane._replace(proof=Proof(point.price_distortion, point.potential))
         if attained and point.sparse_channel is not None:
             kept = point.sparse_channel
-            channel = Channel(point.output_law, point.error_rate, point.distortion, lambda: kept)
+            channel = Channel(point.output_law, point.error_rate, point.distortion, lambda: kept, self._forest(point))
             attained = [attained[0]._replace(channel=channel)]
         return plane, attained
+
+    def _forest(self, point: Solution) -> Forest | None:
+        """A forest that a coupling at the prices of a point is not far from; None where nothing begins with it."""
+        prices = point.price_distortion, point.price_perception
+        if self._tables is None or point.sparse_channel is None or not 0 < min(prices) <= max(prices) < math.inf:
+            return None
+        keys = heaviest_forest(csr_array(diags_array(self.problem.p_y) @ point.sparse_channel))
+        return None if keys is None else Forest(keys.astype(np.int32), prices)
 
     def of_bracket(self, quantity: str, max_perception: float, bracket: Bracket) -> tuple[Plane | None, list[Attained]]:
         """Tangent and attained point of a boundary curve, with what mixtures need."""

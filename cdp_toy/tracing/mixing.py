@@ -29,6 +29,7 @@ from cdp_toy.validation import Array, Indices
 __all__ = [
     "Channel",
     "FiniteMixer",
+    "Forest",
     "Proof",
     "coupled",
     "measured",
@@ -47,6 +48,14 @@ class Channel(NamedTuple):
     error_rate: float
     distortion: float
     make: Callable[[], csr_array]
+    forest: Forest | None = None
+
+
+class Forest(NamedTuple):
+    """Pairs row * n_x + column of a best coupling that are a forest, and the prices that it is best at."""
+
+    keys: Indices
+    prices: tuple[float, float]
 
 
 class Proof(NamedTuple):

@@ -1,4 +1,4 @@
-"""Dual bounds of many prices and potentials at once, for problems on the line with a smooth f-divergence.
+"""Dual bounds of many prices and potentials at once, for problems as tables.
 
 The bound of `certificates.dual_bound`, for rows of an array, with a price of perception that is given instead of the
 best one: for all lam, kap >= 0, every v and every constant c
@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cdp_toy.certificates import FEASIBILITY_TOL
-from cdp_toy.solvers.line import LineProblem
+from cdp_toy.solvers.tables import Tables
 from cdp_toy.validation import Array
 
-__all__ = ["LineBounds", "Multipliers", "line_dual_bounds"]
+__all__ = ["BulkBounds", "Multipliers", "bulk_dual_bounds"]
 
 #: Steps of Newton's method for the constant, from a fit that is good to some digits.
 NEWTON_STEPS = 6
@@ -33,21 +33,21 @@ class Multipliers(NamedTuple):
     constant: Array
 
 
-class LineBounds(NamedTuple):
+class BulkBounds(NamedTuple):
     """Lower bounds at given levels, shape (m,), -inf where nothing is proven, and the multipliers that prove them."""
 
     value: Array
     multipliers: Multipliers
 
 
-def line_dual_bounds(
-    line: LineProblem, objective: Array, given: Multipliers, max_distortion: Array | None, max_perception: Array
-) -> LineBounds:
+def bulk_dual_bounds(
+    tables: Tables, objective: Array, given: Multipliers, max_distortion: Array | None, max_perception: Array
+) -> BulkBounds:
     """Lower bounds from any multipliers, each at its own pair of levels.
 
     Parameters
     ----------
-    line : LineProblem
+    tables : Tables
     objective : array of shape (n_y, n_x)
         What is minimized.
     given : Multipliers
@@ -58,9 +58,9 @@ def line_dual_bounds(
     """
     eps = float(np.finfo(float).eps)
     lam, kap, potential, _ = given
-    seen = line.p_y > 0
-    weight = line.p_y[seen]
-    objective, distance = (table[seen] for table in (objective, line.distance))
+    seen = tables.p_y > 0
+    weight = tables.p_y[seen]
+    objective, distance = (costs[seen] for costs in (objective, tables.distance))
     minima, raised = np.empty((len(lam), len(weight))), np.empty(potential.shape)
     largest = np.abs(objective).max() + lam * np.abs(distance).max()
     cost, room = np.empty(objective.shape), np.empty(objective.shape)
@@ -72,42 +72,42 @@ def line_dual_bounds(
             raised[k] = np.subtract(cost, minima[k][:, None], out=room).min(axis=0)
     with np.errstate(all="ignore"):  # what is not a number proves nothing
         found = Multipliers(lam, np.where(kap > 0, kap, np.nan), raised, given.constant)
-        found, term, size = _best_constants(line, found)
+        found, term, size = _best_constants(tables, found)
         paid = found.price_perception * (max_perception + FEASIBILITY_TOL * np.minimum(1e3 * max_perception, 1.0))
         if max_distortion is not None:
-            scale = np.maximum(line.distortion_scale, np.abs(max_distortion))
+            scale = np.maximum(tables.distortion_scale, np.abs(max_distortion))
             paid = paid + np.where(lam > 0, lam, 0.0) * np.where(lam > 0, max_distortion + FEASIBILITY_TOL * scale, 0.0)
         spread = np.abs(raised).max(axis=1)
         # raised potentials have the row minima that they were made of up to the rounding of one difference
         size = size + np.abs(minima) @ weight + np.abs(paid) + largest + 2 * spread + np.abs(minima).max(axis=1)
         value = minima @ weight - paid + term - 16 * eps * size
-    return LineBounds(np.where(np.isfinite(value), value, -np.inf), found)
+    return BulkBounds(np.where(np.isfinite(value), value, -np.inf), found)
 
 
-def _descents(line: LineProblem, given: Multipliers) -> Array:
+def _descents(tables: Tables, given: Multipliers) -> Array:
     """Descents f'(inf) - f'(q/p) that the multipliers ask for, with 0 for an infinite f'(inf)."""
-    limit = line.perception.slope_at_infinity
+    limit = tables.perception.slope_at_infinity
     shifted = (given.potential - given.constant[:, None]) / given.price_perception[:, None]
     return np.asarray(shifted + (limit if np.isfinite(limit) else 0.0))
 
 
-def _best_constants(line: LineProblem, given: Multipliers) -> tuple[Multipliers, Array, Array]:
+def _best_constants(tables: Tables, given: Multipliers) -> tuple[Multipliers, Array, Array]:
     """With the best c that Newton's method finds; c + kap sum p f*(v - c), and the size of its summands."""
-    perception, kap, v = line.perception, given.price_perception, given.potential
+    perception, kap, v = tables.perception, given.price_perception, given.potential
     limit = perception.slope_at_infinity
     most = np.full(len(v), np.inf)
     if np.isfinite(limit):  # a constant above this lets mass go to infinity
         most = v.min(axis=1) + kap * limit
-    mass = line.p_x
+    mass = tables.p_x
     with np.errstate(all="ignore"):
         found = given._replace(constant=np.where(given.constant < most, given.constant, most - 1e-9 * kap))
         for _ in range(NEWTON_STEPS):
-            ratio = perception.ratio_at(_descents(line, found))
+            ratio = perception.ratio_at(_descents(tables, found))
             miss = ratio @ mass - 1.0
             step = miss * kap / ((1.0 / perception.curvature(ratio)) @ mass)
             ahead = found.constant - np.where(np.isfinite(step), step, 0.0)
             found = found._replace(constant=np.where(ahead < most, ahead, (found.constant + most) / 2))
             if not np.any(np.abs(miss) > 1e-12):
                 break
-        rate, c = perception.conjugate(_descents(line, found)), found.constant
+        rate, c = perception.conjugate(_descents(tables, found)), found.constant
         return found, c + kap * (rate @ mass), np.abs(c) + kap * (np.abs(rate) @ mass)
