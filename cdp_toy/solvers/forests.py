@@ -222,7 +222,7 @@ def _shifts(batch: _Batch, scaled: Array, tree: Indices, mass: Array) -> Array:
             fall = np.where(ratio > 0, p / perception.curvature(ratio), 0.0)
             ahead = shift + miss * total / np.bincount(tree, fall, n_trees)
             middle = np.where(np.isfinite(low) & np.isfinite(high), (low + high) / 2, shift + np.sign(miss))
-            shift = np.where((ahead > low) & (ahead < high), ahead, middle)
+            shift = np.where((ahead >= low) & (ahead <= high), ahead, middle)
     return shift
 
 
