@@ -12,6 +12,7 @@ step lowers the Lagrangian, as in the network simplex. From the forest of a neig
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,8 +77,13 @@ class _Batch:
 
     def by_owner(self, values: Array) -> Array:
         """Least value of the pairs of every owner."""
-        starts = np.searchsorted(self.owner, np.arange(len(self)))
-        return np.asarray(np.minimum.reduceat(values, starts))
+        return np.asarray(np.minimum.reduceat(values, np.searchsorted(self.owner, np.arange(len(self)))))
+
+    def slices(self, owners: Mask) -> Iterator[tuple[int, slice]]:
+        """Numbers of some owners, and where their pairs are."""
+        starts = np.searchsorted(self.owner, np.arange(len(self) + 1)).tolist()
+        for k in np.flatnonzero(owners).tolist():
+            yield k, slice(starts[k], starts[k + 1])
 
     def keep(self, which: Mask) -> None:
         """Drop the other pairs."""
@@ -139,16 +145,16 @@ def best_couplings(tables: Tables, keys: list[Indices], prices: Array, known: Ar
             break
         batch.laws = best.laws
         if step == 0:  # any flows will do to begin with
-            batch.mass = _of_rows(batch, np.maximum(best.mass, 0.0))
+            for _, mine in batch.slices(np.ones(m, dtype=bool)):
+                batch.mass[mine] = _of_rows(tables, batch.rows[mine], np.maximum(best.mass[mine], 0.0))
             batch.lam, batch.kap = prices[:, 0], prices[:, 1]
             continue
         there, dropped = _advance(batch, best)
         gap, entering = _missing(batch, best, there, goal)
         done = gap <= goal
-        for k in np.flatnonzero(done):
-            mine = batch.owner == k
-            out.keys[numbers[k]] = batch.rows[mine] * n_x + batch.columns[mine]
-            out.mass[numbers[k]] = _of_rows(batch, batch.mass)[mine]
+        for place, mine in batch.slices(done):
+            out.keys[numbers[place]] = batch.rows[mine] * n_x + batch.columns[mine]
+            out.mass[numbers[place]] = _of_rows(tables, batch.rows[mine], batch.mass[mine])
         out.potentials[numbers[done]], out.gap[numbers[done]] = best.potentials[done], gap[done]
         if done.all():
             break
@@ -226,13 +232,10 @@ def _shifts(batch: _Batch, scaled: Array, tree: Indices, mass: Array) -> Array:
     return shift
 
 
-def _of_rows(batch: _Batch, mass: Array) -> Array:
+def _of_rows(tables: Tables, rows: Indices, mass: Array) -> Array:
     """Flows on pairs with every observation's own mass."""
-    n_y = batch.tables.error.shape[0]
-    row = batch.owner * n_y + batch.rows
-    total = np.bincount(row, mass, len(batch) * n_y)
-    mass = np.where(total[row] > 0, mass, 1.0)
-    return np.asarray(batch.tables.p_y[batch.rows] * mass / np.bincount(row, mass, len(batch) * n_y)[row])
+    mass = np.where(np.bincount(rows, mass)[rows] > 0, mass, 1.0)
+    return np.asarray(tables.p_y[rows] * mass / np.bincount(rows, mass)[rows])
 
 
 def _advance(batch: _Batch, best: _Best) -> tuple[Mask, Mask]:

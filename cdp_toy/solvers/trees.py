@@ -73,6 +73,7 @@ def peeled(ends: Indices, n_nodes: int) -> Forests | None:
     both = ends.sum(axis=0)
     layers: list[Layer] = []
     leaf: Indices = np.full(n_edges, -1, dtype=np.intp)
+    place: Indices = np.empty(n_nodes, dtype=np.intp)
     leaves: Indices = np.flatnonzero(degree == 1)
     while len(leaves):
         edges = last[leaves]
@@ -84,7 +85,10 @@ def peeled(ends: Indices, n_nodes: int) -> Forests | None:
         leaf[edges] = leaves
         np.subtract.at(degree, parents, 1)
         np.subtract.at(last, parents, edges)
-        leaves = np.unique(parents[degree[parents] == 1])
+        fresh = parents[degree[parents] == 1]
+        order = np.arange(len(fresh))
+        place[fresh] = order
+        leaves = fresh[place[fresh] == order]  # each once
     if np.any(leaf < 0):
         return None
     root: Indices = np.arange(n_nodes)
