@@ -7,7 +7,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import linprog
 
-from cdp_toy.surfaces.geometry import Envelope, Polygon, Scale, envelope_vertices, lower_hull, mixture
+from cdp_toy.surfaces.geometry import Envelope, Polygon, Scale, lower_hull, mixture
+from cdp_toy.surfaces.vertices import envelope_vertices
 
 Array = np.ndarray
 UNIT = Scale((0.0, 0.0), (1.0, 1.0))

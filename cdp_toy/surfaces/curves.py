@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
+from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull
+from cdp_toy.surfaces.vertices import envelope_vertices
 from cdp_toy.validation import Array
 
 __all__ = ["BRACKETS", "TANGENTS", "VALUES", "Curve"]

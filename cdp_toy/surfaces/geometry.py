@@ -2,8 +2,7 @@
 
 A plane that lies below the function everywhere bounds it from below; so does the maximum of many, their envelope.
 Points that are attained bound it from above through all of their convex combinations, and through all that lies to the
-right of or above these. Hull, envelope and their vertices come from Qhull; here are the scales, the degenerate cases
-and the places that matter.
+right of or above these. The hull comes from Qhull; here are the scales and the degenerate cases.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
-from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
+from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError, cKDTree
 
-from cdp_toy.surfaces.maxima import maxima
+from cdp_toy.surfaces.maxima import climbed, maxima
 from cdp_toy.validation import Array, Indices, Mask
 
-__all__ = ["Envelope", "Hull", "Polygon", "Scale", "envelope_vertices", "lower_hull", "mixture"]
+__all__ = ["Envelope", "Hull", "Polygon", "Scale", "convex_hull", "lower_hull", "mixture"]
 
 #: Where the monotone extension ends, in units of the rectangle: beyond its edges, so that every point has room.
 BEYOND = 2.0
@@ -29,6 +28,8 @@ STEEPEST = 1e9
 ROUNDING = 1e-12
 #: Planes times places that are looked at at once: a table of 1 MB, so that a small file is judged in little memory.
 CHUNK = 1 << 17
+#: Weights of the corners of a facet above minus this belong to a place on the facet: rounding.
+ON_FACET = 1e-9
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,10 @@ class Hull:
         Facets in units of the rectangle: height + slope . place.
     corners : integer array of shape (m, 3)
         Points that span each facet, by number; a projection counts as its point, and -1 is the far corner.
+    spots : array of shape (m, 3, 2)
+        Places of these corners in units of the rectangle, projections where they lie.
+    beside : integer array of shape (m, 3)
+        Facets that share a side with each, by number; -1 where the hull ends.
     domain : Polygon
         In units of the rectangle: convex combinations of the points, and all that lies to the right and above.
     """
@@ -230,6 +235,8 @@ class Hull:
     slopes: Array
     heights: Array
     corners: Indices
+    spots: Array
+    beside: Indices
     domain: Polygon
 
     def __call__(self, d: ArrayLike, p: ArrayLike) -> Array:
@@ -246,6 +253,36 @@ class Hull:
             out[inside], which[inside] = maxima(self.slopes, self.heights, unit[inside])
         return out.reshape(shape), which.reshape(shape)
 
+    def near(self, places: Array) -> tuple[Array, Indices]:
+        """Like `best` at places of shape (n, 2), faster where these are many: from facet to facet.
+
+        What is found in this way is the mean of the corners of a facet around the place, hence a bound. Where the way
+        ends on no such facet all facets are looked at.
+        """
+        if not len(self.heights) or not len(places):
+            return self.best(*places.T)
+        some = np.full(len(self.places), -1)
+        for column in self.corners.T:
+            some[column[column >= 0]] = np.flatnonzero(column >= 0)
+        known = np.flatnonzero(some >= 0)
+        unit = np.minimum(self.scale.to_unit(places), BEYOND)
+        _, nearest = cKDTree(np.minimum(self.scale.to_unit(self.places[known]), BEYOND)).query(unit)
+        upper, which = climbed(self.slopes, self.heights, self.beside, some[known[nearest]], unit)
+        lost = np.flatnonzero(~_around(self.spots[which], unit))
+        upper[lost], which[lost] = self.best(*places[lost].T)
+        return upper, which
+
+
+def _around(triangles: Array, places: Array) -> Mask:
+    """Which triangles, shape (n, 3, 2), hold their place up to rounding; one without area holds none."""
+    to = triangles - places[:, None]
+    turned, after = to[:, [1, 2, 0]], to[:, [2, 0, 1]]
+    areas = turned[:, :, 0] * after[:, :, 1] - turned[:, :, 1] * after[:, :, 0]
+    total = areas.sum(axis=1)
+    return np.asarray(
+        (areas * np.sign(total)[:, None] >= -ON_FACET * np.abs(total)[:, None]).all(axis=1) & (total != 0)
+    )
+
 
 def lower_hull(scale: Scale, places: Array, values: Array) -> Hull:
     """Lower convex hull with monotone extension: to every point belong its projections onto the far edges.
@@ -259,34 +296,51 @@ def lower_hull(scale: Scale, places: Array, values: Array) -> Hull:
     """
     n = len(values)
     if not n:
-        nowhere = Polygon(np.zeros((1, 2)), np.array([-1.0]))
-        return Hull(scale, places.reshape(0, 2), values, np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3), int), nowhere)
+        nowhere, none = Polygon(np.zeros((1, 2)), np.array([-1.0])), np.zeros((0, 3), dtype=np.intp)
+        places, values = places.reshape(0, 2), np.zeros(0)
+        return Hull(scale, places, values, places, values, none, np.zeros((0, 3, 2)), none, nowhere)
     least, height = float(values.min()), float(np.ptp(values)) or 1.0
     unit = np.minimum(scale.to_unit(places), BEYOND)
     z = (values - least) / height
-    far = np.full(n, BEYOND)
+    right, above = _outermost(unit[:, 1], z), _outermost(unit[:, 0], z)
     cloud = np.concatenate(
         [
             np.column_stack([unit, z]),
-            np.column_stack([far, unit[:, 1], z]),
-            np.column_stack([unit[:, 0], far, z]),
+            np.column_stack([np.full(len(right), BEYOND), unit[right, 1], z[right]]),
+            np.column_stack([unit[above, 0], np.full(len(above), BEYOND), z[above]]),
             # nothing lies below the far corner, and a lid above it gives the hull a third dimension
             [[BEYOND, BEYOND, 0.0], [BEYOND, BEYOND, 2.0]],
         ]
     )
-    base = _convex_hull(cloud[:-1, :2])
-    found = _convex_hull(cloud)
-    lower = found.equations[:, 2] < -1 / STEEPEST
-    facets = found.equations[lower]
-    slopes = -height * facets[:, :2] / facets[:, 2:3]
-    heights = least - height * facets[:, 3] / facets[:, 2]
-    corners = found.simplices[lower]
-    corners = np.where(corners < 3 * n, corners % n, -1)
-    domain = Polygon(base.equations[:, :2], -base.equations[:, 2])
-    return Hull(scale, places, values, slopes, heights, corners, domain)
+    base = convex_hull(cloud[:-1, :2])
+    found = convex_hull(cloud)
+    lower = np.flatnonzero(found.equations[:, 2] < -1 / STEEPEST)
+    number = np.full(len(found.equations), -1)
+    number[lower] = np.arange(len(lower))
+    facets, corners = found.equations[lower], found.simplices[lower]
+    return Hull(
+        scale,
+        places,
+        values,
+        slopes=-height * facets[:, :2] / facets[:, 2:3],
+        heights=least - height * facets[:, 3] / facets[:, 2],
+        corners=np.concatenate([np.arange(n), right, above, [-1, -1]])[corners],
+        spots=cloud[corners, :2],
+        beside=number[found.neighbors[lower]],
+        domain=Polygon(base.equations[:, :2], -base.equations[:, 2]),
+    )
 
 
-def _convex_hull(cloud: Array) -> ConvexHull:
+def _outermost(levels: Array, z: Array) -> Indices:
+    """Points that span the convex hull of levels and values: of the others no projection lies on the lower hull."""
+    try:
+        return np.asarray(np.sort(ConvexHull(np.column_stack([levels, z])).vertices))
+    except QhullError:  # few points, or on a line
+        return np.arange(len(z))
+
+
+def convex_hull(cloud: Array) -> ConvexHull:
+    """The convex hull of points, shape (n, 3) or (n, 2), also where these have next to no volume."""
     try:
         return ConvexHull(cloud)
     except QhullError:  # points within rounding of a plane: one may be moved by that much
@@ -314,53 +368,3 @@ def mixture(places: Array, values: Array, d: float, p: float, scale: Scale) -> t
         return nothing
     used = np.flatnonzero(found.x > ROUNDING)
     return used, np.asarray(found.x[used] / found.x[used].sum())
-
-
-def envelope_vertices(envelope: Envelope, region: Polygon, scale: Scale) -> Array:
-    """Vertices of an envelope within a region of the rectangle.
-
-    Within the cell of one plane a convex upper bound minus the envelope is convex, hence largest at a corner: among
-    these vertices, with those on the border of the region, is the place where bounds are farthest apart.
-
-    Returns
-    -------
-    array of shape (n, 2)
-        Places (D, P), in units of the user.
-    """
-    found = _unit_vertices(envelope, region, scale)
-    return np.clip(scale.from_unit(found), scale.low, scale.high)  # rounding must not leave the rectangle
-
-
-def _unit_vertices(envelope: Envelope, region: Polygon, scale: Scale) -> Array:
-    corners = region.vertices
-    if not len(corners):
-        return corners
-    tangent = envelope.tangent
-    slopes = -tangent.prices * scale.size
-    heights = tangent.values - np.sum(slopes * scale.to_unit(tangent.places), axis=1)
-    if not len(heights):
-        return corners
-    at_corners = corners @ slopes.T + heights
-    low, high = float(at_corners.max(axis=1).min()), float(at_corners.max())
-    unit = high - low or 1.0  # the envelope is convex: its largest value is met at a corner
-    slopes, heights = slopes / unit, (heights - low) / unit
-    top = 1.0 + 1.0
-    rows = np.concatenate(
-        [
-            np.column_stack([slopes, -np.ones(len(slopes)), heights]),
-            np.column_stack([region.normals, np.zeros(len(region.normals)), -region.offsets]),
-            [[0.0, 0.0, 1.0, -top]],
-        ]
-    )
-    centre = region.inside[0]
-    inner = np.append(centre, (top + float((slopes @ centre + heights).max())) / 2)
-    found = _intersection(rows, inner)
-    return np.concatenate([corners, found[region.contains(found, 1e-9)]])
-
-
-def _intersection(rows: Array, inner: Array) -> Array:
-    try:
-        vertices = HalfspaceIntersection(rows, inner).intersections
-    except QhullError:
-        vertices = HalfspaceIntersection(rows, inner, qhull_options="QJ").intersections
-    return np.asarray(vertices[np.isfinite(vertices).all(axis=1), :2])

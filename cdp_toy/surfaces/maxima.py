@@ -10,7 +10,7 @@ import numpy as np
 
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["maxima"]
+__all__ = ["climbed", "maxima"]
 
 #: Functions times places that are compared in one table: half a megabyte, which stays in a processor's cache.
 TABLE = 1 << 16
@@ -59,4 +59,45 @@ def maxima(slopes: Array, heights: Array, places: Array) -> tuple[Array, Indices
         among = among[(at_corners >= chosen - ROUNDING * np.abs(chosen).max()).any(axis=1)]
         halves = np.argsort(spots[:, int(np.argmax((high - low) / unit))], kind="stable")
         boxes += [(here[half], among) for half in np.array_split(halves, 2)]
+    return values, which
+
+
+def climbed(slopes: Array, heights: Array, beside: Indices, start: Indices, places: Array) -> tuple[Array, Indices]:
+    """Larger and larger values of height_k + slope_k . place, from function to neighbour, until no neighbour has more.
+
+    Where the functions are the facets of a convex function, and neighbours share a side, that is the largest one.
+
+    Parameters
+    ----------
+    slopes, heights : arrays of shapes (m, 2) and (m,)
+        The functions, all finite.
+    beside : integer array of shape (m, k)
+        Neighbours by number, -1 for none.
+    start : integer array of shape (n,)
+        Where to begin.
+    places : array of shape (n, 2)
+        All finite.
+
+    Returns
+    -------
+    values, which : arrays of shape (n,)
+
+    Examples
+    --------
+    >>> slopes, heights = np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]), np.array([0.0, -0.5, -2.0])
+    >>> values, which = climbed(slopes, heights, np.array([[1], [2], [1]]), np.array([0]), np.array([[3.0, 0.0]]))
+    >>> values.tolist(), which.tolist()
+    ([1.0], [2])
+    """
+    which = np.array(start)
+    values = heights[which] + np.einsum("ij,ij->i", slopes[which], places)
+    active = np.arange(len(places))
+    while len(active):
+        near = beside[which[active]]
+        near = np.where(near < 0, which[active][:, None], near)
+        table = heights[near] + slopes[near, 0] * places[active, :1] + slopes[near, 1] * places[active, 1:]
+        best = (np.arange(len(active)), table.argmax(axis=1))
+        higher = table[best] > values[active]
+        active = active[higher]
+        values[active], which[active] = table[best][higher], near[best][higher]
     return values, which

@@ -18,7 +18,8 @@ from scipy.sparse import csr_array
 from cdp_toy.errors import InputError
 from cdp_toy.point import Point, Status
 from cdp_toy.surfaces.curves import Curve
-from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull, mixture
+from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull, mixture
+from cdp_toy.surfaces.vertices import envelope_vertices
 from cdp_toy.validation import Array, check_level
 
 if TYPE_CHECKING:

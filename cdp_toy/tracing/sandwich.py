@@ -14,11 +14,11 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from cdp_toy.errors import ContradictionError
 from cdp_toy.surfaces.consistency import excesses
-from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, envelope_vertices, lower_hull
+from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull
+from cdp_toy.surfaces.vertices import vertices_and_heights
 from cdp_toy.tracing.mixtures import Attained, Mixer, Plane, Wish
 from cdp_toy.validation import Array, Indices
 
@@ -89,7 +89,6 @@ class Sandwich:
     attained: list[Attained] = field(default_factory=list)
     gap: float = np.inf
     _asked: list[Array] = field(default_factory=list)
-    _seen: Array = field(default_factory=lambda: NO_POINTS)
     _hopes: dict[tuple[int, ...], float] = field(default_factory=dict)
     _plane_table: Array = field(default_factory=lambda: NO_PLANES)
     _attained_table: Array = field(default_factory=lambda: NO_POINTS)
@@ -157,9 +156,6 @@ class Sandwich:
             wanted, taken = self._round()
             if not taken and not wanted and self.tol < self.gap < np.inf:  # what is known to be as wide comes next
                 continue
-            if not taken and not wanted and len(self._seen):  # rounding may have hidden one
-                self._seen = self._seen[:0]
-                wanted, taken = self._round()
             if taken <= WORTHWHILE * len(wanted):
                 break
         if taken:
@@ -193,27 +189,15 @@ class Sandwich:
         return found
 
     def _round(self) -> tuple[list[_Wanted], int]:
-        """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places.
-
-        Bounds come only closer: a vertex where they were close, and which is one still, needs no second look.
-        """
+        """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places."""
         hull, envelope = self.hull(), self.envelope().tangent
         region = self.region or Polygon.square().intersected(hull.domain)
-        places = envelope_vertices(envelope, region, self.scale)
-        unit = self.scale.to_unit(places)
-        gaps, lower = np.full(len(places), np.inf), np.full(len(places), -np.inf)
-        facets = np.zeros(len(places), dtype=np.intp)
-        if len(self._seen):
-            away, which = cKDTree(self._seen[:, :2]).query(unit, distance_upper_bound=SAME)
-            gaps[away <= SAME] = self._seen[which[away <= SAME], 2]
-        look = np.flatnonzero(gaps > self._wide)
-        lower[look] = envelope(*places[look].T)
-        upper, facets[look] = hull.best(*places[look].T)
-        gaps[look] = upper - lower[look]
-        self._seen = np.column_stack([unit, gaps])
+        places, lower = vertices_and_heights(envelope, region, self.scale)
+        upper, facets = hull.near(places)
+        gaps = upper - lower
         self.gap = float(np.max(gaps, initial=0.0)) if len(self.attained) else np.inf
+        look = np.flatnonzero(gaps > self._wide)
         wide = look[np.argsort(-gaps[look], kind="stable")]
-        wide = wide[gaps[wide] > self._wide]
         wanted = [_Wanted(*row) for row in np.column_stack([gaps, gaps, places, lower])[wide].tolist()]
         if self.mixer is None or not len(hull.heights):
             return wanted, 0
