@@ -33,7 +33,7 @@ class BulkMixer:
         The same with everything in order.
     """
 
-    of_planes = False
+    of_planes, of_corners = False, True
     share = 0.5  # what a law is short of its best is the solver's; the rest of a gap is for the way between places
 
     def __init__(self, problem: DiscreteProblem, line: LineProblem) -> None:

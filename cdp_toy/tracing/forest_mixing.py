@@ -38,16 +38,17 @@ class ForestMixer:
         Gap that a point is to have.
     """
 
-    of_planes = False
+    of_planes = of_corners = False
     share = 0.5
 
     def __init__(self, problem: DiscreteProblem, tables: Tables, tol: float) -> None:
         self.problem, self.tables, self.tol = problem, tables, tol
+        self._made: list[Forest] = []
 
     def mixtures(self, wishes: Sequence[Wish], scale: Scale) -> list[Mixture | None]:
         """What is wished for; None where no forest is known nearby, or its method does not end."""
         out: list[Mixture | None] = [None] * len(wishes)
-        known = [(k, *found) for k, wish in enumerate(wishes) if (found := _begun(wish, scale)) is not None]
+        known = [(k, *found) for k, wish in enumerate(wishes) if (found := self._begun(wish, scale)) is not None]
         for begin in range(0, len(known), CHUNK):
             places, prices, forests = zip(*known[begin : begin + CHUNK], strict=True)
             for k, mixture in self._some(np.array(prices), forests):
@@ -76,6 +77,7 @@ class ForestMixer:
             if bound == -np.inf:
                 continue
             forest = Forest(found.keys[k].astype(np.int32), (price_d, price_p))
+            self._made.append(forest)
             make = partial(self._channel, forest.keys, found.mass[k])
             channel = Channel(found.laws[k], error_rate, distortion, make, forest)
             plane = Plane(distortion, perception, bound, price_d, price_p)
@@ -85,13 +87,16 @@ class ForestMixer:
         joint = csr_array((mass, np.divmod(keys, self.problem.n_x)), shape=self.problem.shape)
         return channel_of(program_of(self.problem, "error"), joint)
 
-
-def _begun(wish: Wish, scale: Scale) -> tuple[Array, Forest] | None:
-    """Prices to ask for, and the forest to begin with, that of the nearest prices."""
-    forests = [point.channel.forest for point in wish.corners if point.channel.forest is not None]
-    if not forests:
-        return None
-    around = np.array([forest.prices for forest in forests])
-    prices = -wish.slope / scale.size
-    prices = np.where(prices > NO_PRICE * around.min(axis=0), prices, around.mean(axis=0))
-    return prices, forests[int(np.abs(np.log(around / prices)).sum(axis=1).argmin())]
+    def _begun(self, wish: Wish, scale: Scale) -> tuple[Array, Forest] | None:
+        """Prices to ask for, and the forest to begin with, that of the nearest prices."""
+        corners = [point.channel.forest for point in wish.corners if point.channel.forest is not None]
+        prices = -wish.slope / scale.size
+        if not corners and not prices.min() > 0:
+            return None
+        forests = corners or self._made
+        if not forests:
+            return None
+        around = np.array([forest.prices for forest in forests])
+        if corners:
+            prices = np.where(prices > NO_PRICE * around.min(axis=0), prices, around.mean(axis=0))
+        return prices, forests[int(np.abs(np.log(around / prices)).sum(axis=1).argmin())]

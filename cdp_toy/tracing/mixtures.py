@@ -64,6 +64,8 @@ class Mixer(Protocol):
 
     #: whether wishes are to name the planes that are highest at their place
     of_planes: bool
+    #: whether nothing comes of a wish without points to be mixed
+    of_corners: bool
     #: share of a tolerance that a gap may have for its mixture to be good enough
     share: float
 
@@ -96,7 +98,7 @@ class OneByOne:
     parts : Parts
     """
 
-    of_planes = True
+    of_planes = of_corners = True
     share = 1.0
 
     def __init__(self, parts: Parts) -> None:

@@ -214,7 +214,7 @@ class Sandwich:
         for k, (place, cell, corners) in enumerate(every):
             key = (*cell, *[i for i in dict.fromkeys(corners) if i >= 0 and self.attained[i].channel is not None])
             around = set(combinations(corners, 2))
-            if len(key) == 2 or not np.isfinite(place.gap):
+            if (len(key) == 2 and self.mixer.of_corners) or not np.isfinite(place.gap):
                 wanted.append(place)
             elif key in self._hopes:  # once: what it does not close is the solver's
                 wanted.append(place._replace(hoped=min(self._hopes[key], place.gap)))
@@ -222,18 +222,21 @@ class Sandwich:
                 sides |= around
                 tried.append((k, key))
         places = np.array([wide[k][2:4] for k, _ in tried]).reshape(-1, 2)
-        below = self._highest(places) if self.mixer.of_planes else [()] * len(tried)
+        planes = self._highest(places) if self.mixer.of_planes else [()] * len(tried)
         wishes = [
-            Wish((wide[k].d, wide[k].p), [self.attained[i] for i in key[2:]], planes, hull.slopes[facets[k]])
-            for (k, key), planes in zip(tried, below, strict=True)
+            Wish((wide[k].d, wide[k].p), [self.attained[i] for i in key[2:]], proofs, hull.slopes[facets[k]])
+            for (k, key), proofs in zip(tried, planes, strict=True)
         ]
-        for (k, key), mixture in zip(tried, self.mixer.mixtures(wishes, self.scale), strict=True):
+        mixtures = self.mixer.mixtures(wishes, self.scale)
+        reached = np.array([mixture.attained[:3] if mixture else (np.inf,) * 3 for mixture in mixtures]).reshape(-1, 3)
+        below = hull(*reached[:, :2].T) - reached[:, 2]
+        for (k, key), mixture, depth in zip(tried, mixtures, below.tolist(), strict=True):
             hoped = wide[k].gap
             if mixture is None:
                 pass
             elif mixture.gap > self.mixer.share * self.tol:
                 hoped = min(mixture.gap, hoped)
-            elif _helps(mixture.plane, wide[k]):
+            elif depth > HELPFUL * wide[k].gap or _helps(mixture.plane, wide[k]):
                 self.planes.append(mixture.plane)
                 self.attained.append(mixture.attained)
                 self._hopes[key] = np.inf
