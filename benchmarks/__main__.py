@@ -17,7 +17,7 @@ from benchmarks.measurements import CaseResult
 from benchmarks.page import page, readme_section, replace_section
 from benchmarks.random_run import Settings, Trial, run_random
 from benchmarks.storage import load, store
-from benchmarks.surfaces import QUICK, Surfaces, run_surfaces
+from benchmarks.surfaces import PLANE, QUICK, QUICK_PLANE, Surfaces, run_plane, run_surfaces
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,7 +32,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 def run(
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes and few random problems: some minutes.")] = False,
     only: Annotated[
-        Literal["solvers", "random", "enclosures", "surfaces"] | None, typer.Option(help="One part instead of all.")
+        Literal["solvers", "random", "enclosures", "surfaces", "plane-surfaces"] | None,
+        typer.Option(help="One part instead of all; plane-surfaces are those of surfaces that are in the plane."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for raw results and the page.")] = ROOT
     / "benchmarks"
@@ -46,6 +47,9 @@ def run(
     workers: Annotated[int, typer.Option(min=1, help="Processes for random problems; timed ones run alone.")] = 2,
     between: Annotated[
         int | None, typer.Option(min=1, help="Random levels on a surface to solve afresh; 100, or 20 with --quick.")
+    ] = None,
+    between_plane: Annotated[
+        int | None, typer.Option(min=1, help="The same for a surface in the plane; 60, or 10 with --quick.")
     ] = None,
     docs: Annotated[bool, typer.Option("--docs", help="Write docs/benchmarks.md and the README's table too.")] = False,
     write_only: Annotated[
@@ -78,18 +82,29 @@ def run(
     if not write_only and only in (None, "surfaces"):
         wanted = QUICK if quick else Surfaces()
         wanted = wanted if between is None else dataclasses.replace(wanted, between=between)
-        command = _command(quick, "surfaces", timeout=timeout, between=between)
+        command = _command(quick, "surfaces", timeout=timeout, between=between, between_plane=between_plane)
         measured = run_surfaces(wanted, timeout, typer.echo)
-        store(out / "surfaces.json", {"command": command, "machine": machine_facts(), **measured})
+        _add(out / "surfaces.json", {"command": command, "machine": machine_facts(), **measured})
+    if not write_only and only in (None, "surfaces", "plane-surfaces"):
+        where = QUICK_PLANE if quick else PLANE
+        where = where if between_plane is None else dataclasses.replace(where, between=between_plane)
+        if only == "plane-surfaces":
+            command = _command(quick, only, timeout=timeout, between_plane=between_plane)
+        measured = run_plane(where, timeout, typer.echo)
+        _add(out / "surfaces.json", {"plane": {"command": command, "machine": machine_facts(), **measured}})
     _write(out, docs)
 
 
 def _command(quick: bool, only: str, **options: Any) -> str:
     """Command that repeats a part, without directories."""
-    words = [
-        f"--{key} {value!r}" if " " in str(value) else f"--{key} {value}" for key, value in options.items() if value
-    ]
+    given = {f"--{key.replace('_', '-')}": value for key, value in options.items() if value}
+    words = [f"{key} {value!r}" if " " in str(value) else f"{key} {value}" for key, value in given.items()]
     return " ".join(["python -m benchmarks", *(["--quick"] if quick else []), f"--only {only}", *words])
+
+
+def _add(path: Path, measured: dict[str, Any]) -> None:
+    """Keep what was measured, and of earlier results what was not."""
+    store(path, (load(path) or {}) | measured)
 
 
 def _time(cases: list[Case], timeout: float, out: Path, command: str) -> None:
@@ -115,8 +130,9 @@ def _write(out: Path, docs: bool) -> None:
     random, enclosures, surfaces = others
     results = [CaseResult.from_record(r) for r in solvers["results"]] if solvers else []
     trials = [Trial.from_record(r) for r in random["trials"]] if random else []
-    commands = [*(solvers["commands"] if solvers else []), *(kept["command"] for kept in others if kept)]
-    facts = next((kept["machine"] for kept in (solvers, *others) if kept), machine_facts())
+    measured = [kept for kept in (*others, (surfaces or {}).get("plane")) if kept and "command" in kept]
+    commands = [*(solvers["commands"] if solvers else []), *dict.fromkeys(kept["command"] for kept in measured)]
+    facts = next((kept["machine"] for kept in (solvers, *measured) if kept), machine_facts())
     text = page(results, trials, facts, commands, enclosures, surfaces)
     targets = [out / "benchmarks.md", *([ROOT / "docs" / "benchmarks.md"] if docs else [])]
     for target in targets:

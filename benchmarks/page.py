@@ -63,7 +63,7 @@ def page(
     enclosures : dict, optional
         What `run_enclosures` measured.
     surfaces : dict, optional
-        What `run_surfaces` measured.
+        What `run_surfaces` measured, what `run_plane` did as its entry "plane", or either alone.
     """
     parts = [INTRODUCTION, _machine(facts, commands)]
     for dim, title in ((1, "On the line"), (2, "In the plane")):

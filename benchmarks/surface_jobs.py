@@ -20,14 +20,22 @@ Report = Callable[..., None]
 #: Bounds that are compared are computed in floating point: they may cross by this without a contradiction.
 ROUNDING = 1e-12
 
+#: Toys by name, and cells per axis that make a small one.
+TOYS: dict[str, tuple[Callable[[], cdp.CDPProblem], int]] = {
+    "paper_toy": (cdp.presets.paper_toy, 31),
+    "plane_toy": (cdp.presets.plane_toy, 5),
+}
 
-def _toy(n: int) -> cdp.DiscreteProblem:
-    return cdp.presets.paper_toy().discretize(n=n)
+
+def _toy(model: str, n: int) -> cdp.DiscreteProblem:
+    preset, _ = TOYS[model]
+    return preset().discretize(n=n)
 
 
-def _ready(report: Report) -> None:
+def _ready(model: str, report: Report) -> None:
     """Load kernels by a small surface first: points just above D_min(P), where all methods come to be used."""
-    grid = _toy(31)
+    _, small = TOYS[model]
+    grid = _toy(model, small)
     least = cdp.min_distortion(grid, 0.01).upper
     near = np.array([1e-4, 1e-3, 1e-2])
     cdp.trace(grid, grid=(least + near, 0.01 * (1 + near)), progress=False)
@@ -36,8 +44,8 @@ def _ready(report: Report) -> None:
 
 def _lattice(job: dict[str, Any], report: Report) -> None:
     """Every point of a lattice; brackets of those that a peer is asked for."""
-    _ready(report)
-    grid, levels = _toy(job["n"]), (np.array(job["distortion"]), np.array(job["perception"]))
+    _ready(job["model"], report)
+    grid, levels = _toy(job["model"], job["n"]), (np.array(job["distortion"]), np.array(job["perception"]))
     began = time.perf_counter()
     surface = cdp.trace(grid, grid=levels, progress=False)
     seconds = time.perf_counter() - began
@@ -57,10 +65,10 @@ def _lattice(job: dict[str, Any], report: Report) -> None:
 
 def _peers(job: dict[str, Any], report: Report) -> None:
     """Single levels by another solver, each posed anew."""
-    solve_peer(_toy(11), 10.0, 0.05, job["solver"], {})
+    solve_peer(_toy("paper_toy", 11), 10.0, 0.05, job["solver"], {})
     report("ready", base_bytes=peak_memory())
     for d, p in job["sample"]:
-        grid = _toy(job["n"])
+        grid = _toy(job["model"], job["n"])
         began = time.perf_counter()
         answer = solve_peer(grid, d, p, job["solver"], {})
         seconds = time.perf_counter() - began
@@ -70,7 +78,7 @@ def _peers(job: dict[str, Any], report: Report) -> None:
 
 def _traced(job: dict[str, Any]) -> cdp.Surface:
     return cdp.trace(
-        _toy(job["n"]),
+        _toy(job["model"], job["n"]),
         job["distortion"],
         job["perception"],
         tol=job["tol"],
@@ -82,7 +90,7 @@ def _traced(job: dict[str, Any]) -> cdp.Surface:
 
 def _sandwich(job: dict[str, Any], report: Report) -> None:
     """A surface with a gap that is uniform."""
-    _ready(report)
+    _ready(job["model"], report)
     began = time.perf_counter()
     surface = _traced(job)
     seconds = time.perf_counter() - began
@@ -105,7 +113,7 @@ def _between(job: dict[str, Any], report: Report) -> None:
     """Random levels on a surface, solved afresh: a grid that the tracer has not seen, and no start from its points."""
     surface = _traced(job)
     report("ready", base_bytes=peak_memory())
-    grid = _toy(job["n"])
+    grid = _toy(job["model"], job["n"])
     for d, p in job["sample"]:
         lower, upper = float(surface.lower(d, p)), float(surface.upper(d, p))
         point = cdp.solve(grid, d, p, tol=job["fresh_tol"], on_infeasible="return")

@@ -14,6 +14,9 @@ from benchmarks.tables import markdown, seconds_text
 
 __all__ = ["extrapolated", "surfaces_page"]
 
+#: Columns about a surface with a uniform gap.
+UNIFORM = ("gap aimed for", "solves", "of them curves", "planes", "attained", "time", "widest gap")
+
 
 def surfaces_page(kept: dict[str, Any]) -> str:
     """Section of the page.
@@ -21,8 +24,18 @@ def surfaces_page(kept: dict[str, Any]) -> str:
     Parameters
     ----------
     kept : dict
-        What `run_surfaces` measured.
+        What `run_surfaces` measured, what `run_plane` did as its entry "plane", or either alone: a part that was
+        not measured is left out.
     """
+    parts = ["## Surfaces\n"]
+    if "settings" in kept:
+        parts.append(_line(kept))
+    if "plane" in kept:
+        parts.append(_plane(kept["plane"]))
+    return "\n".join(parts)
+
+
+def _line(kept: dict[str, Any]) -> str:
     wanted = kept["settings"]
     (d_low, d_high), (p_low, p_high) = wanted["distortion"], wanted["perception"]
     introduction = f"""The toy on {wanted["n"]} cells, D from {d_low:g} to {d_high:g}, P from {p_low:g} to {p_high:g}.
@@ -31,9 +44,7 @@ def surfaces_page(kept: dict[str, Any]) -> str:
     {wanted["margin"]:g}, not only at solved points. Solves include those of D_min(P) and D_flat(P), which the second
     column counts. The last two columns are of another search, with as many solves and the same gap to aim for, on the
     whole rectangle down to D_min(P), the strip of steep fall included."""
-    return f"""## Surfaces
-
-{_paragraph(introduction)}
+    return f"""{_paragraph(introduction)}
 
 ### A lattice of {wanted["side"]} x {wanted["side"]} points
 
@@ -52,6 +63,30 @@ def surfaces_page(kept: dict[str, Any]) -> str:
 ### Memory of a surface
 
 {_memory(kept["memory"], wanted)}
+"""
+
+
+def _plane(kept: dict[str, Any]) -> str:
+    wanted, header = kept["settings"], [*UNIFORM, "peak memory"]
+    (d_low, d_high), (p_low, p_high) = wanted["distortion"], wanted["perception"]
+    n, letters = wanted["n"], wanted["n"] ** 2
+    introduction = f"""The toy in the plane on {n} x {n} cells, {letters} observations x {letters} letters, D from
+    {d_low:g} to {d_high:g}, P from {p_low:g} to {p_high:g}. Every surface is traced once and serially, in a
+    single-threaded process of its own, which traces a small one first; its peak is in the last column. The gap is that
+    at every place with D >= D_min(P) + {wanted["margin"]:g}, and the second column counts the solves for D_min(P) and
+    D_flat(P)."""
+    rows = []
+    for row in kept["sandwiches"]:
+        clear = row["clear"]
+        peak = f"{clear['peak_bytes'] / 1e6:.0f} MB" if clear["ending"] == "done" else "–"
+        rows.append([f"{row['tol']:.0e}", *_uniform(clear), peak])
+    return f"""### In the plane
+
+{_paragraph(introduction)}
+
+{markdown(header, rows)}
+
+{_between(kept["between"], wanted)}
 """
 
 
@@ -106,22 +141,24 @@ def _time(row: dict[str, Any]) -> str:
 
 
 def _solves(rows: Sequence[dict[str, Any]]) -> str:
-    header = ["gap aimed for", "solves", "of them curves", "planes", "attained", "time", "widest gap"]
-    header += ["with the strip: widest gap", "time"]
+    header = [*UNIFORM, "with the strip: widest gap", "time"]
     lines = []
     for row in rows:
-        clear, strip = row["clear"], row["strip"]
-        if clear["ending"] == "done":
-            counts = [f"{clear[key]:.0f}" for key in ("solves", "curve_solves", "planes", "attained")]
-            line = [*counts, _time(clear), f"{clear['gap']:.1e}"]
-        else:
-            line = ["–", "–", "–", "–", _time(clear), "–"]
+        line, strip = _uniform(row["clear"]), row["strip"]
         if strip is None:
             line += ["–", "–"]
         else:
             line += [f"{strip['gap']:.1e}" if strip["ending"] == "done" else "–", _time(strip)]
         lines.append([f"{row['tol']:.0e}", *line])
     return markdown(header, lines)
+
+
+def _uniform(row: dict[str, Any]) -> list[str]:
+    """Cells below `UNIFORM`, but for the first."""
+    if row["ending"] != "done":
+        return ["–", "–", "–", "–", _time(row), "–"]
+    counts = [f"{row[key]:.0f}" for key in ("solves", "curve_solves", "planes", "attained")]
+    return [*counts, _time(row), f"{row['gap']:.1e}"]
 
 
 def _between(kept: dict[str, Any], wanted: dict[str, Any]) -> str:

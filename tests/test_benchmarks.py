@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import PERCEPTIONS as TEXTBOOK
+from typer.testing import CliRunner
 
 import cdp_toy as cdp
+from benchmarks import __main__ as command_line
 from benchmarks import enclosures, peers, surface_jobs, surfaces, tables
 from benchmarks.campaign import measure
 from benchmarks.cases import Case, all_cases, quick_cases
@@ -26,7 +28,7 @@ from benchmarks.runner import Run, run_child
 from benchmarks.storage import load, store
 from benchmarks.surface_jobs import SURFACE_TASKS
 from benchmarks.surface_tables import extrapolated, surfaces_page
-from benchmarks.surfaces import QUICK, Surfaces
+from benchmarks.surfaces import PLANE, QUICK, QUICK_PLANE, Rectangle, Surfaces
 from cdp_toy.perceptions import CATALOGUE
 
 FACTS = {"CPU": "abacus", "cvxpy": "1.0", "clarabel": "0.1"}
@@ -222,6 +224,12 @@ SMALL = Surfaces(
     between=5, between_tol=1e-3, memory_n=21,
 )  # fmt: skip
 
+#: The same in the plane on 4 x 4 cells, which cost most of the distortion.
+SMALL_PLANE = Rectangle(
+    model="plane_toy", n=4, distortion=(2.88, 2.92), perception=(8e-2, 0.1), margin=1e-3, tolerances=(1e-2, 1e-3),
+    between=6, between_tol=1e-2,
+)  # fmt: skip
+
 
 def test_surfaces_are_measured_and_tabulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """All children in this process, one after the other; a peer that knows nothing stands in for Clarabel."""
@@ -244,6 +252,11 @@ def test_surfaces_are_measured_and_tabulated(monkeypatch: pytest.MonkeyPatch, tm
     assert 0 < row["clear"]["curve_solves"] <= row["clear"]["solves"]
     assert row["strip"]["solves"] <= row["clear"]["solves"]
     assert [answer["inside"] for answer in found["between"]["answers"]] == [True] * 5
+    found["plane"] = plane = surfaces.run_plane(SMALL_PLANE, 60, lambda line: None)
+    coarse, fine = (row["clear"] for row in plane["sandwiches"])
+    assert 0 < fine["gap"] <= 1e-3 < coarse["gap"] <= 1e-2, "each of its own gap"
+    assert 0 < coarse["curve_solves"] <= coarse["solves"] <= fine["solves"]
+    assert [answer["inside"] for answer in plane["between"]["answers"]] == [True] * 6
     store(tmp_path / "surfaces.json", found)
     kept = load(tmp_path / "surfaces.json")
     assert kept is not None
@@ -252,6 +265,9 @@ def test_surfaces_are_measured_and_tabulated(monkeypatch: pytest.MonkeyPatch, tm
     assert "Clarabel, from 3 points" in text and "| 3 shrugged |" in text
     assert "5 of 5 certified intervals meet" in text
     assert f"| 1e-03 | {row['clear']['solves']:.0f} |" in text
+    text = text.partition("### In the plane")[2]
+    assert "4 x 4 cells, 16 observations x 16 letters" in text and "6 of 6 certified intervals meet" in text
+    assert f"| 1e-03 | {fine['solves']:.0f} |" in text and f"| {fine['peak_bytes'] / 1e6:.0f} MB |" in text
 
 
 def test_surfaces_that_were_stopped_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,10 +284,45 @@ def test_surfaces_that_were_stopped_are_said_to_be(monkeypatch: pytest.MonkeyPat
     assert "| cdp_toy | > 300 s | – | – | – |" in text
     assert "| Clarabel | > 60 s | – | – | – |" in text
     assert "| 1e-03 | – | – | – | – | > 300 s | – | – | – |" in text
+    text = surfaces_page({"plane": surfaces.run_plane(SMALL_PLANE, 60, lambda line: None)})
+    check_columns(text)
+    assert "| 1e-03 | – | – | – | – | > 300 s | – | – |" in text and "No surface: > 300 s." in text
+    assert "lattice" not in text
+
+
+def test_surfaces_in_the_plane_are_run_with_the_others_or_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Kept results of what is not run stay, and the page is written from those of an older version as well."""
+
+    def run(*words: str) -> tuple[dict[str, Any], str]:
+        result = CliRunner().invoke(command_line.app, [*words, "--out", str(tmp_path)])
+        assert result.exit_code == 0, result.output
+        return load(tmp_path / "surfaces.json") or {}, (tmp_path / "benchmarks.md").read_text("utf-8")
+
+    monkeypatch.setattr(surfaces, "run_child", lambda job, patience, environment=None: Run((), "crashed", "too bad"))
+    kept, text = run("--only", "plane-surfaces", "--quick")
+    assert kept.keys() == {"plane"} and kept["plane"]["settings"]["n"] == QUICK_PLANE.n
+    assert text.count("### ") == 1 and "python -m benchmarks --quick --only plane-surfaces --timeout 120.0\n" in text
+    kept, text = run("--only", "surfaces", "--quick", "--between-plane", "7")
+    assert (kept["settings"]["between"], kept["plane"]["settings"]["between"]) == (QUICK.between, 7)
+    assert text.count("python -m") == 1 and "--only surfaces --timeout 120.0 --between-plane 7\n" in text
+    again, text = run("--only", "plane-surfaces")
+    assert again.pop("plane")["settings"]["n"] == PLANE.n
+    assert again.items() <= kept.items() and text.count("python -m") == 2
+    store(tmp_path / "surfaces.json", again)
+    _, text = run("--write-only")
+    assert "### Memory of a surface" in text and "### In the plane" not in text
 
 
 def test_a_child_traces_a_surface_and_a_child_solves_by_the_peer() -> None:
-    levels = {"n": 21, "distortion": [0.75, 0.78], "perception": [0.003], "sample": [[0.78, 0.003]]}
+    levels = {
+        "model": "paper_toy",
+        "n": 21,
+        "distortion": [0.75, 0.78],
+        "perception": [0.003],
+        "sample": [[0.78, 0.003]],
+    }
     traced = run_child({"task": "lattice", **levels}, patience=60, environment={"CDP_TOY_NUMBA": "0"})
     assert traced.ending == "done", traced.reason
     ((lower, upper),) = traced.at("traced")[0]["brackets"]
@@ -286,9 +337,10 @@ def test_levels_of_surfaces_are_the_same_every_time_and_within_the_rectangle() -
         sample = wanted.lattice_sample()
         assert sample == wanted.lattice_sample() and len(set(sample)) == wanted.sample
         assert all(x in d and y in p for x, y in sample)
-        places = np.array(wanted.places())
-        assert places.tolist() == np.array(wanted.places()).tolist() and places.shape == (wanted.between, 2)
-        for column, (low, high) in zip(places.T, (wanted.distortion, wanted.perception), strict=True):
+    for where in (Surfaces(), QUICK, SMALL, PLANE, QUICK_PLANE, SMALL_PLANE):
+        places = np.array(where.places())
+        assert places.tolist() == np.array(where.places()).tolist() and places.shape == (where.between, 2)
+        for column, (low, high) in zip(places.T, (where.distortion, where.perception), strict=True):
             assert low <= column.min() and column.max() <= high
 
 
