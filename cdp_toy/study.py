@@ -23,7 +23,7 @@ __all__ = ["CELLS_ON_LINE", "Kind", "Study", "paper_study", "portrait_grid", "st
 Kind = Literal["cells", "points"]
 
 #: Cells per axis when none are asked for: on the line, and in the plane, where a point has n^4 channel entries.
-CELLS_ON_LINE, CELLS_IN_PLANE = 101, 9
+CELLS_ON_LINE, CELLS_IN_PLANE = 101, 16
 
 #: Where the paper's axis of distortion ends, and the linear family's values are tabulated from.
 PAPER_D, PAPER_P = (0.667, 0.745), (0.0065, 0.4)

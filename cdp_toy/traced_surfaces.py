@@ -32,7 +32,7 @@ PAPER_GAP, CONTINUOUS_GAP = 1e-6, 1e-5
 #: Cells of the grid that the paper's surfaces are traced on.
 PAPER_CELLS = 201
 #: Other surfaces are closed to this share of their height; where they are flatter than FLAT there is nothing to see.
-GAP_SHARE, FLAT = 1 / 100, 1e-9
+GAP_SHARE, FLAT = 1 / 500, 1e-9
 #: The strip next to D_min(P) of other problems, as a share of the range of D.
 MARGIN_SHARE = 0.01
 
