@@ -223,7 +223,7 @@ def _shifts(batch: _Batch, scaled: Array, tree: Indices, mass: Array) -> Array:
             ahead = shift + miss * total / np.bincount(tree, fall, n_trees)
             middle = np.where(np.isfinite(low) & np.isfinite(high), (low + high) / 2, shift + np.sign(miss))
             shift = np.where((ahead > low) & (ahead < high), ahead, middle)
-    return shift
+    return np.where(mass > 0, shift, 0.0)
 
 
 def _of_rows(batch: _Batch, mass: Array) -> Array:
