@@ -205,13 +205,14 @@ def _shifts(batch: _Batch, scaled: Array, tree: Indices, mass: Array) -> Array:
     """What to add to the descents of every tree's letters for their mass to be that of its observations."""
     tables, m = batch.tables, len(batch)
     perception, p, n_trees = tables.perception, np.tile(tables.p_x, m), len(mass)
-    low, high = np.full(n_trees, np.inf), np.full(n_trees, np.inf)
-    np.minimum.at(low, tree, scaled)
-    low = -low if np.isfinite(perception.slope_at_infinity) else np.full(n_trees, -np.inf)
+    low, high = np.full(n_trees, -np.inf), np.full(n_trees, -np.inf)
     with np.errstate(all="ignore"):
+        source = np.bincount(tree, p, n_trees)
+        # no letter has more than all of the mass, and one of them has its share of it or more
+        np.maximum.at(low, tree, perception.descent(mass[tree] / p) - scaled)
+        np.maximum.at(high, tree, perception.descent((mass / source)[tree]) - scaled)
         near = np.bincount(tree, p * (perception.descent(batch.laws.ravel() / p) - scaled), n_trees)
-        shift = near / np.bincount(tree, p, n_trees)
-        shift = np.where(shift > low, shift, low + 1.0)
+        shift = np.clip(near / source, low, high)
         for _ in range(NEWTON_STEPS):
             ratio = perception.ratio_at(scaled + shift[tree])
             total = np.bincount(tree, p * ratio, n_trees)
@@ -221,8 +222,7 @@ def _shifts(batch: _Batch, scaled: Array, tree: Indices, mass: Array) -> Array:
                 break
             fall = np.where(ratio > 0, p / perception.curvature(ratio), 0.0)
             ahead = shift + miss * total / np.bincount(tree, fall, n_trees)
-            middle = np.where(np.isfinite(low) & np.isfinite(high), (low + high) / 2, shift + np.sign(miss))
-            shift = np.where((ahead > low) & (ahead < high), ahead, middle)
+            shift = np.where((ahead > low) & (ahead < high), ahead, (low + high) / 2)
     return np.where(mass > 0, shift, 0.0)
 
 
