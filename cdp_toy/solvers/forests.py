@@ -222,7 +222,8 @@ def _shifts(batch: _Batch, scaled: Array, tree: Indices, mass: Array) -> Array:
                 break
             fall = np.where(ratio > 0, p / perception.curvature(ratio), 0.0)
             ahead = shift + miss * total / np.bincount(tree, fall, n_trees)
-            shift = np.where((ahead > low) & (ahead < high), ahead, (low + high) / 2)
+            ahead = np.where((ahead > low) & (ahead < high), ahead, (low + high) / 2)
+            shift = np.where(np.abs(miss) > MISS, ahead, shift)  # whatever the other trees are
     return np.where(mass > 0, shift, 0.0)
 
 
