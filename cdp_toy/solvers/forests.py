@@ -133,14 +133,23 @@ def best_couplings(tables: Tables, keys: list[Indices], prices: Array, known: Ar
     nothing: Indices = np.zeros(0, dtype=np.intp)
     out = Couplings([nothing] * m, [np.zeros(0)] * m, np.zeros((m, n_x)), np.zeros((m, n_x)), np.full(m, np.inf))
     numbers: Indices = np.arange(m)
-    for step in range(MOST_STEPS):
+    begun = False
+    for _ in range(MOST_STEPS):
         best = _best_on(batch)
         if best is None:
             break
+        lost = np.asarray(~np.isfinite(best.laws).all(axis=1))
+        if lost.any():  # at prices so low that what sets letters apart is rounded off
+            batch.let_go(lost)
+            numbers = numbers[~lost]
+            if lost.all():
+                break
+            continue
         batch.laws = best.laws
-        if step == 0:  # any flows will do to begin with
+        if not begun:  # any flows will do to begin with
             batch.mass = _of_rows(batch, np.maximum(best.mass, 0.0))
-            batch.lam, batch.kap = prices[:, 0], prices[:, 1]
+            batch.lam, batch.kap = prices[numbers, 0], prices[numbers, 1]
+            begun = True
             continue
         there, dropped = _advance(batch, best)
         gap, entering = _missing(batch, best, there, goal)
@@ -195,7 +204,8 @@ def _best_on(batch: _Batch) -> _Best | None:
     scaled = along[m * n_y :] / np.repeat(kap, n_x)
     shift = _shifts(batch, scaled, of_letters, mass)
     descents = (scaled + shift[of_letters]).reshape(m, n_x)
-    laws = tables.p_x * tables.perception.ratio_at(descents)
+    with np.errstate(all="ignore"):  # letters may be starved altogether, or lost
+        laws = tables.p_x * tables.perception.ratio_at(descents)
     flow = forests.flows(np.concatenate([np.tile(tables.p_y, m), -laws.ravel()]))
     rows = -along[: m * n_y].reshape(m, n_y) - kap[:, None] * shift[of_rows].reshape(m, n_y)
     return _Best(forests, sign, -sign * flow, laws, rows, kap[:, None] * descents)
