@@ -154,18 +154,19 @@ def best_couplings(tables: Tables, keys: list[Indices], prices: Array, known: Ar
         there, dropped = _advance(batch, best)
         gap, entering = _missing(batch, best, there, goal)
         done = gap <= goal
-        for k in np.flatnonzero(done):
-            mine = batch.owner == k
-            out.keys[numbers[k]] = batch.rows[mine] * n_x + batch.columns[mine]
-            out.mass[numbers[k]] = _of_rows(batch, batch.mass)[mine]
-        out.potentials[numbers[done]], out.gap[numbers[done]] = best.potentials[done], gap[done]
+        if done.any():
+            mass = _of_rows(batch, batch.mass)
+            laws, over = _attained(batch, best, mass)
+            gap = gap + over
+            for k in np.flatnonzero(done & (gap <= goal)):
+                mine, number = batch.owner == k, numbers[k]
+                out.keys[number], out.mass[number] = batch.rows[mine] * n_x + batch.columns[mine], mass[mine]
+                out.laws[number], out.potentials[number], out.gap[number] = laws[k], best.potentials[k], gap[k]
         if done.all():
             break
         _exchange(batch, best, entering, dropped)
         batch.let_go(done)
         numbers = numbers[~done]
-    for k in np.flatnonzero(np.isfinite(out.gap)):
-        out.laws[k] = np.bincount(out.keys[k] % n_x, out.mass[k], n_x)
     return out
 
 
@@ -244,6 +245,25 @@ def _of_rows(batch: _Batch, mass: Array) -> Array:
     total = np.bincount(row, mass, len(batch) * n_y)
     mass = np.where(total[row] > 0, mass, 1.0)
     return np.asarray(batch.tables.p_y[batch.rows] * mass / np.bincount(row, mass, len(batch) * n_y)[row])
+
+
+def _attained(batch: _Batch, best: _Best, mass: Array) -> tuple[Array, Array]:
+    """Laws q of couplings, and what the Lagrangian may be above that of the laws r that the potentials ask for.
+
+    It is kap (p f(q/p) - p f(r/p) - f'(r/p) (q - r)) for every letter, and at most kap (f'(q/p) - f'(r/p)) (q - r),
+    which rounds less where q is near r. Rounding of sums counts for nothing, but a letter whose mass hangs on the last
+    digits of its potential does.
+    """
+    perception, p, kap, (m, n_x) = batch.tables.perception, batch.tables.p_x, batch.kap[:, None], best.laws.shape
+    limit = perception.slope_at_infinity if np.isfinite(perception.slope_at_infinity) else 0.0
+    laws = np.bincount(batch.owner * n_x + batch.columns, mass, m * n_x).reshape(m, n_x)
+    away = laws - best.laws
+    with np.errstate(all="ignore"):
+        linear = (best.potentials - kap * perception.descent(laws / p)) * away
+        rise = perception.generator((laws - p) / p) - perception.generator((best.laws - p) / p)
+        bent = kap * p * rise + (best.potentials - kap * limit) * away
+        over = np.where(away == 0, 0.0, np.maximum(np.fmin(linear, bent), 0.0))
+    return np.asarray(laws, dtype=np.float64), np.asarray(over.sum(axis=1))
 
 
 def _advance(batch: _Batch, best: _Best) -> tuple[Mask, Mask]:
