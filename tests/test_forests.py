@@ -39,11 +39,11 @@ LEVELS = {"kl": 0.01, "reverse_kl": 0.01, "chi2": 0.02, "js": 0.002, "hellinger_
 #: Problems, and which divergences they are looked at with: all where a solve takes a moment.
 PROBLEMS: dict[str, list[str]] = {
     "plane": list(LEVELS),
-    "larger_plane": ["chi2", "reverse_chi2"],
+    "larger_plane": ["reverse_chi2"],
     "plane_curved": ["reverse_kl", "hellinger_squared"],
     "three_classes": ["kl", "js"],
-    "inpainting": ["chi2", "js", "reverse_chi2"],
-    "binary_conflict": ["kl", "chi2", "js"],
+    "inpainting": ["js", "reverse_chi2"],
+    "binary_conflict": ["kl", "chi2"],
     "line": ["reverse_kl", "kl"],
 }
 #: Shares of these levels, and of the way from D_min(P) to D_min(0), where distortion is free soon.
@@ -78,12 +78,18 @@ def joint_of(problem: cdp.DiscreteProblem, channel: csr_array) -> csr_array:
 
 
 @cache
+def least_at_zero(problem: str) -> float:
+    """D_min(0), which is the same for every divergence."""
+    return cdp.min_distortion(made(problem, "kl"), 0.0).upper
+
+
+@cache
 def solved(problem: str, name: str, height: float = 1.0, share: float = 0.3) -> cdp.Solution:
     """A point at which both levels have a price."""
     lower, nearer = NEAR_THE_BOUNDARY.get(problem, (1.0, 1.0))
     grid, level = made(problem, name), LEVELS[name] * height * lower
     least = cdp.min_distortion(grid, level)
-    room = cdp.min_distortion(grid, 0.0).upper - least.upper
+    room = least_at_zero(problem) - least.upper
     point = cdp.solve(grid, least.upper + nearer * share * room, level, boundary=least)
     assert point.status is cdp.Status.OPTIMAL and point.price_distortion > 0 and point.price_perception > 0
     return point
@@ -449,7 +455,7 @@ nasty_problems = given(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @nasty_problems
 def test_nasty_problems_from_the_product_coupling(seed: int, name: str, nasty: str) -> None:
     """At prices nearby and at prices of all sizes; only a letter of next to no mass is reason to give up."""
@@ -466,7 +472,7 @@ def test_nasty_problems_from_the_product_coupling(seed: int, name: str, nasty: s
         assert np.all(np.isfinite(found.gap)) or nasty == "light"
 
 
-@settings(deadline=None, derandomize=True, max_examples=10)
+@settings(deadline=None, derandomize=True, max_examples=6)
 @nasty_problems
 def test_nasty_problems_from_solved_points(seed: int, name: str, nasty: str) -> None:
     rng = np.random.default_rng(seed)
@@ -654,9 +660,9 @@ def test_points_without_prices_have_no_forest() -> None:
 def test_a_surface_in_the_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = cdp.presets.plane_toy().discretize(n=7)
     run: dict[str, Any] = dict(
-        distortion=(1.5, 1.75),
-        perception=(0.02, 0.06),
-        tol=5e-4,
+        distortion=(1.55, 1.72),
+        perception=(0.03, 0.05),
+        tol=3e-4,
         margin=1e-3,
         keep_channels=True,
         journal=tmp_path / "run.sqlite",
