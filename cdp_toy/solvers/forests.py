@@ -141,30 +141,40 @@ def best_couplings(tables: Tables, keys: list[Indices], prices: Array, known: Ar
     nothing: Indices = np.zeros(0, dtype=np.intp)
     out = Couplings([nothing] * m, [np.zeros(0)] * m, np.zeros((m, n_x)), np.zeros((m, n_x)), np.full(m, np.inf))
     numbers: Indices = np.arange(m)
-    for step in range(MOST_STEPS):
+    begun = False
+    for _ in range(MOST_STEPS):
         best = _best_on(batch)
         if best is None:
             break
+        lost = np.asarray(~np.isfinite(best.laws).all(axis=1))
+        if lost.any():  # at prices so low that what sets letters apart is rounded off
+            batch.let_go(lost)
+            numbers = numbers[~lost]
+            if lost.all():
+                break
+            continue
         batch.laws = best.laws
-        if step == 0:  # any flows will do to begin with
-            for _, mine in batch.slices(np.ones(m, dtype=bool)):
-                batch.mass[mine] = _of_rows(tables, batch.rows[mine], np.maximum(best.mass[mine], 0.0))
-            batch.lam, batch.kap = prices[:, 0], prices[:, 1]
+        if not begun:  # any flows will do to begin with
+            batch.mass = _of_rows(batch, np.maximum(best.mass, 0.0))
+            batch.lam, batch.kap = prices[numbers, 0], prices[numbers, 1]
+            begun = True
             continue
         there, dropped = _advance(batch, best)
         gap, entering = _missing(batch, best, there, goal)
         done = gap <= goal
-        for place, mine in batch.slices(done):
-            out.keys[numbers[place]] = batch.rows[mine] * n_x + batch.columns[mine]
-            out.mass[numbers[place]] = _of_rows(tables, batch.rows[mine], batch.mass[mine])
-        out.potentials[numbers[done]], out.gap[numbers[done]] = best.potentials[done], gap[done]
+        if done.any():
+            mass = _of_rows(batch, batch.mass)
+            laws, over = _attained(batch, best, mass)
+            gap = gap + over
+            for k, mine in batch.slices(done & (gap <= goal)):
+                number = numbers[k]
+                out.keys[number], out.mass[number] = batch.rows[mine] * n_x + batch.columns[mine], mass[mine]
+                out.laws[number], out.potentials[number], out.gap[number] = laws[k], best.potentials[k], gap[k]
         if done.all():
             break
         _exchange(batch, best, entering, dropped)
         batch.let_go(done)
         numbers = numbers[~done]
-    for k in np.flatnonzero(np.isfinite(out.gap)):
-        out.laws[k] = np.bincount(out.keys[k] % n_x, out.mass[k], n_x)
     return out
 
 
@@ -203,7 +213,8 @@ def _best_on(batch: _Batch) -> _Best | None:
     scaled = along[m * n_y :] / np.repeat(kap, n_x)
     shift = _shifts(batch, scaled, of_letters, mass)
     descents = (scaled + shift[of_letters]).reshape(m, n_x)
-    laws = tables.p_x * tables.perception.ratio_at(descents)
+    with np.errstate(all="ignore"):  # letters may be starved altogether, or lost
+        laws = tables.p_x * tables.perception.ratio_at(descents)
     flow = forests.flows(np.concatenate([np.tile(tables.p_y, m), -laws.ravel()]))
     rows = -along[: m * n_y].reshape(m, n_y) - kap[:, None] * shift[of_rows].reshape(m, n_y)
     return _Best(forests, sign, -sign * flow, laws, rows, kap[:, None] * descents)
@@ -213,13 +224,14 @@ def _shifts(batch: _Batch, scaled: Array, tree: Indices, mass: Array) -> Array:
     """What to add to the descents of every tree's letters for their mass to be that of its observations."""
     tables, m = batch.tables, len(batch)
     perception, p, n_trees = tables.perception, np.tile(tables.p_x, m), len(mass)
-    low, high = np.full(n_trees, np.inf), np.full(n_trees, np.inf)
-    np.minimum.at(low, tree, scaled)
-    low = -low if np.isfinite(perception.slope_at_infinity) else np.full(n_trees, -np.inf)
+    low, high = np.full(n_trees, -np.inf), np.full(n_trees, -np.inf)
     with np.errstate(all="ignore"):
+        source = np.bincount(tree, p, n_trees)
+        # no letter has more than all of the mass, and one of them has its share of it or more
+        np.maximum.at(low, tree, perception.descent(mass[tree] / p) - scaled)
+        np.maximum.at(high, tree, perception.descent((mass / source)[tree]) - scaled)
         near = np.bincount(tree, p * (perception.descent(batch.laws.ravel() / p) - scaled), n_trees)
-        shift = near / np.bincount(tree, p, n_trees)
-        shift = np.where(shift > low, shift, low + 1.0)
+        shift = np.clip(near / source, low, high)
         for _ in range(NEWTON_STEPS):
             ratio = perception.ratio_at(scaled + shift[tree])
             total = np.bincount(tree, p * ratio, n_trees)
@@ -229,15 +241,36 @@ def _shifts(batch: _Batch, scaled: Array, tree: Indices, mass: Array) -> Array:
                 break
             fall = np.where(ratio > 0, p / perception.curvature(ratio), 0.0)
             ahead = shift + miss * total / np.bincount(tree, fall, n_trees)
-            middle = np.where(np.isfinite(low) & np.isfinite(high), (low + high) / 2, shift + np.sign(miss))
-            shift = np.where((ahead >= low) & (ahead <= high), ahead, middle)
-    return shift
+            ahead = np.where((ahead > low) & (ahead < high), ahead, (low + high) / 2)
+            shift = np.where(np.abs(miss) > MISS, ahead, shift)  # whatever the other trees are
+    return np.where(mass > 0, shift, 0.0)
 
 
-def _of_rows(tables: Tables, rows: Indices, mass: Array) -> Array:
+def _of_rows(batch: _Batch, mass: Array) -> Array:
     """Flows on pairs with every observation's own mass."""
-    mass = np.where(np.bincount(rows, mass)[rows] > 0, mass, 1.0)
-    return np.asarray(tables.p_y[rows] * mass / np.bincount(rows, mass)[rows])
+    n_y = batch.tables.error.shape[0]
+    row = batch.owner * n_y + batch.rows
+    mass = np.where(np.bincount(row, mass)[row] > 0, mass, 1.0)
+    return np.asarray(batch.tables.p_y[batch.rows] * mass / np.bincount(row, mass)[row])
+
+
+def _attained(batch: _Batch, best: _Best, mass: Array) -> tuple[Array, Array]:
+    """Laws q of couplings, and what the Lagrangian may be above that of the laws r that the potentials ask for.
+
+    It is kap (p f(q/p) - p f(r/p) - f'(r/p) (q - r)) for every letter, and at most kap (f'(q/p) - f'(r/p)) (q - r),
+    which rounds less where q is near r. Rounding of sums counts for nothing, but a letter whose mass hangs on the last
+    digits of its potential does.
+    """
+    perception, p, kap, (m, n_x) = batch.tables.perception, batch.tables.p_x, batch.kap[:, None], best.laws.shape
+    limit = perception.slope_at_infinity if np.isfinite(perception.slope_at_infinity) else 0.0
+    laws = np.bincount(batch.owner * n_x + batch.columns, mass, m * n_x).reshape(m, n_x)
+    away = laws - best.laws
+    with np.errstate(all="ignore"):
+        linear = (best.potentials - kap * perception.descent(laws / p)) * away
+        rise = perception.generator((laws - p) / p) - perception.generator((best.laws - p) / p)
+        bent = kap * p * rise + (best.potentials - kap * limit) * away
+        over = np.where(away == 0, 0.0, np.maximum(np.fmin(linear, bent), 0.0))
+    return np.asarray(laws, dtype=np.float64), np.asarray(over.sum(axis=1))
 
 
 def _advance(batch: _Batch, best: _Best) -> tuple[Mask, Mask]:
