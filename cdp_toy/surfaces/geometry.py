@@ -178,7 +178,7 @@ class Polygon:
 
     def contains(self, places: Array, slack: float = ROUNDING) -> Mask:
         """Whether places of shape (n, 2) lie inside."""
-        return np.asarray(np.all(places @ self.normals.T <= self.offsets + slack, axis=1))
+        return np.asarray(np.all(self.normals @ places.T <= (self.offsets + slack)[:, None], axis=0))
 
     def intersected(self, other: Polygon) -> Polygon:
         """What two regions have in common."""
@@ -224,7 +224,7 @@ class Hull:
     spots : array of shape (m, 3, 2)
         Places of these corners in units of the rectangle, projections where they lie.
     beside : integer array of shape (m, 3)
-        Facets that share a side with each, by number; -1 where the hull ends.
+        Facets that share the side opposite to each corner, by number; -1 where the hull ends.
     domain : Polygon
         In units of the rectangle: convex combinations of the points, and all that lies to the right and above.
     """
@@ -253,14 +253,14 @@ class Hull:
             out[inside], which[inside] = maxima(self.slopes, self.heights, unit[inside])
         return out.reshape(shape), which.reshape(shape)
 
-    def near(self, places: Array) -> tuple[Array, Indices]:
-        """Like `best` at places of shape (n, 2), faster where these are many: from facet to facet.
+    def near(self, places: Array) -> tuple[Array, Indices, Array]:
+        """Upper bound at places of shape (n, 2), the facet of each, and the weights of its corners, shape (n, 3).
 
-        What is found in this way is the mean of the corners of a facet around the place, hence a bound. Where the way
-        ends on no such facet all facets are looked at.
+        Like `best`, but faster where places are many: from facet to facet. What is found in this way is the mean of the
+        corners of a facet around the place, hence a bound. Where the way ends on no such facet all are looked at.
         """
         if not len(self.heights) or not len(places):
-            return self.best(*places.T)
+            return *self.best(*places.T), np.full((len(places), 3), np.nan)
         some = np.full(len(self.places), -1)
         for column in self.corners.T:
             some[column[column >= 0]] = np.flatnonzero(column >= 0)
@@ -268,20 +268,19 @@ class Hull:
         unit = np.minimum(self.scale.to_unit(places), BEYOND)
         _, nearest = cKDTree(np.minimum(self.scale.to_unit(self.places[known]), BEYOND)).query(unit)
         upper, which = climbed(self.slopes, self.heights, self.beside, some[known[nearest]], unit)
-        lost = np.flatnonzero(~_around(self.spots[which], unit))
+        weights = _weights(self.spots[which], unit)
+        lost = np.flatnonzero(~(weights >= -ON_FACET).all(axis=1))
         upper[lost], which[lost] = self.best(*places[lost].T)
-        return upper, which
+        return upper, which, weights
 
 
-def _around(triangles: Array, places: Array) -> Mask:
-    """Which triangles, shape (n, 3, 2), hold their place up to rounding; one without area holds none."""
+def _weights(triangles: Array, places: Array) -> Array:
+    """Weights of the corners of triangles, shape (n, 3, 2), whose means are places; no numbers without an area."""
     to = triangles - places[:, None]
     turned, after = to[:, [1, 2, 0]], to[:, [2, 0, 1]]
     areas = turned[:, :, 0] * after[:, :, 1] - turned[:, :, 1] * after[:, :, 0]
-    total = areas.sum(axis=1)
-    return np.asarray(
-        (areas * np.sign(total)[:, None] >= -ON_FACET * np.abs(total)[:, None]).all(axis=1) & (total != 0)
-    )
+    with np.errstate(all="ignore"):
+        return np.asarray(areas / areas.sum(axis=1, keepdims=True))
 
 
 def lower_hull(scale: Scale, places: Array, values: Array) -> Hull:
