@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import linprog
 
 from cdp_toy.surfaces.geometry import Envelope, Polygon, Scale, lower_hull, mixture
-from cdp_toy.surfaces.vertices import envelope_vertices
+from cdp_toy.surfaces.vertices import envelope_vertices, vertices_and_heights
 
 Array = np.ndarray
 UNIT = Scale((0.0, 0.0), (1.0, 1.0))
@@ -87,6 +87,52 @@ def test_the_hull_does_not_increase_and_ends_nowhere(cloud: str) -> None:
     assert hull(-0.1, 2.0) == np.inf
 
 
+@pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
+@clouds
+def test_from_facet_to_facet_the_hull_is_the_same(cloud: str, scale: Scale) -> None:
+    places, values = CLOUDS[cloud]
+    hull = lower_hull(scale, scale.from_unit(places), values)
+    asked = scale.from_unit(np.concatenate([1.3 * RNG.random((500, 2)), places, (places + places[:1]) / 2]))
+    upper, facets, weights = hull.near(asked)
+    assert_allclose(upper, hull(*asked.T), rtol=0, atol=1e-11)
+    within = np.isfinite(upper)
+    unit = np.minimum(scale.to_unit(asked), 2.0)
+    on_facet = hull.heights[facets] + np.sum(hull.slopes[facets] * unit, axis=1)
+    assert_allclose(upper[within], on_facet[within], rtol=0, atol=1e-11)
+    around = (weights >= 0.01).all(axis=1)
+    means = np.einsum("nk,nkj->nj", weights[around], hull.spots[facets[around]])
+    assert_allclose(means, unit[around], rtol=0, atol=1e-12)
+    assert around.sum() > 10 or len(places) < 10
+
+
+@clouds
+def test_facets_share_the_side_opposite_to_a_corner(cloud: str) -> None:
+    hull = lower_hull(UNIT, *CLOUDS[cloud])
+    for facet, (spots, beside) in enumerate(zip(hull.spots.tolist(), hull.beside.tolist(), strict=True)):
+        for k, other in enumerate(beside):
+            if other >= 0:
+                side = [spot for j, spot in enumerate(spots) if j != k]
+                assert all(spot in hull.spots[other].tolist() for spot in side)
+                assert facet in hull.beside[other]
+
+
+@pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
+def test_what_is_attained_far_off_promises_nothing_near(scale: Scale) -> None:
+    """A mixture with a point far beyond the rectangle needs its levels whole."""
+    rng = np.random.default_rng(3)
+    places = np.concatenate([rng.random((20, 2)), np.exp(rng.uniform(-1, 4, (60, 2)))])
+    values = np.array([1 / (0.1 + d) + 1 / (0.2 + p) for d, p in places])
+    hull, asked = lower_hull(scale, scale.from_unit(places), values), rng.random((200, 2))
+    upper = hull(*scale.from_unit(asked).T)
+    assert np.isfinite(upper).mean() > 0.5
+    assert np.all(upper >= [1 / (0.1 + d) + 1 / (0.2 + p) - 1e-9 for d, p in asked])
+    for (d, p), value in zip(scale.from_unit(asked[:10]), upper[:10], strict=True):
+        used, weights = mixture(scale.from_unit(places), values, d, p, scale)
+        assert (weights @ values[used] if len(used) else np.inf) == pytest.approx(value, abs=1e-9)
+    far = lower_hull(scale, scale.from_unit(np.array([[9.0, 9.0]])), np.array([1.0]))
+    assert np.all(np.isinf(far(*scale.from_unit(asked).T)))
+
+
 def test_the_hull_of_nothing_is_infinite() -> None:
     hull = lower_hull(UNIT, np.zeros((0, 2)), np.zeros(0))
     assert np.all(np.isinf(hull([0.0, 1.0], 0.5)))
@@ -130,7 +176,8 @@ def test_the_widest_gap_is_at_a_vertex_of_the_envelope(function: object, region:
     corners = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
     attained = np.concatenate([places, corners])
     hull = lower_hull(UNIT, attained, function(*attained.T))  # type: ignore[operator]
-    vertices = envelope_vertices(envelope, region, UNIT)
+    vertices, heights = vertices_and_heights(envelope, region, UNIT)
+    assert_allclose(heights, envelope(*vertices.T), rtol=0, atol=1e-12)
     assert region.contains(vertices, 1e-8).all()
     widest = (hull(*vertices.T) - envelope(*vertices.T)).max()
     sample = RNG.random((20_000, 2))

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import nnls
+from scipy.spatial import ConvexHull
 
-from cdp_toy.surfaces.maxima import FEW, TABLE, maxima
+from cdp_toy.surfaces.maxima import FEW, TABLE, climbed, maxima
 from cdp_toy.tracing.mixtures import triangle_weights
 
 Array = np.ndarray
@@ -110,6 +111,28 @@ def test_small_inputs_are_compared_in_boxes_of_any_size(data: st.DataObject, tab
         patch.setattr("cdp_toy.surfaces.maxima.TABLE", table)
         patch.setattr("cdp_toy.surfaces.maxima.FEW", 1)
         assert_largest(slopes, heights, places)
+
+
+# climbing
+
+
+def test_from_neighbour_to_neighbour_the_largest_is_found() -> None:
+    """Facets of the lower hull of a paraboloid; starts are anywhere."""
+    rng = np.random.default_rng(12)
+    at = rng.random((800, 2))
+    hull = ConvexHull(np.column_stack([at, (at * at).sum(axis=1)]))
+    lower = np.flatnonzero(hull.equations[:, 2] < -1e-9)
+    number = np.full(len(hull.equations), -1)
+    number[lower] = np.arange(len(lower))
+    rows = hull.equations[lower]
+    slopes, heights = -rows[:, :2] / rows[:, 2:3], -rows[:, 3] / rows[:, 2]
+    places = np.einsum("nk,nkj->nj", rng.dirichlet(np.ones(3), size=3000), at[rng.integers(800, size=(3000, 3))])
+    start = rng.integers(len(lower), size=len(places))
+    values, which = climbed(slopes, heights, number[hull.neighbors[lower]], start, places)
+    expected, _ = maxima(slopes, heights, places)
+    assert_allclose(values, expected, rtol=0, atol=1e-12)
+    assert_allclose(heights[which] + np.sum(slopes[which] * places, axis=1), values, rtol=0, atol=1e-14)
+    assert climbed(slopes, heights, np.full((len(lower), 3), -1), start, places)[1].tolist() == start.tolist()
 
 
 # weights

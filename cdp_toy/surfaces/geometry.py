@@ -18,9 +18,9 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError, cKDTree
 from cdp_toy.surfaces.maxima import climbed, maxima
 from cdp_toy.validation import Array, Indices, Mask
 
-__all__ = ["Envelope", "Hull", "Polygon", "Scale", "convex_hull", "lower_hull", "mixture"]
+__all__ = ["Envelope", "Hull", "Polygon", "Scale", "convex_hull", "lower_hull", "mixture", "within_reach"]
 
-#: Where the monotone extension ends, in units of the rectangle: beyond its edges, so that every point has room.
+#: Where the monotone extension ends, in units of the rectangle: beyond its edges, so that points near them have room.
 BEYOND = 2.0
 #: Facets steeper than this, in units of the rectangle and of the range of values, have no area.
 STEEPEST = 1e9
@@ -178,7 +178,7 @@ class Polygon:
 
     def contains(self, places: Array, slack: float = ROUNDING) -> Mask:
         """Whether places of shape (n, 2) lie inside."""
-        return np.asarray(np.all(places @ self.normals.T <= self.offsets + slack, axis=1))
+        return np.asarray(np.all(self.normals @ places.T <= (self.offsets + slack)[:, None], axis=0))
 
     def intersected(self, other: Polygon) -> Polygon:
         """What two regions have in common."""
@@ -224,7 +224,7 @@ class Hull:
     spots : array of shape (m, 3, 2)
         Places of these corners in units of the rectangle, projections where they lie.
     beside : integer array of shape (m, 3)
-        Facets that share a side with each, by number; -1 where the hull ends.
+        Facets that share the side opposite to each corner, by number; -1 where the hull ends.
     domain : Polygon
         In units of the rectangle: convex combinations of the points, and all that lies to the right and above.
     """
@@ -253,39 +253,38 @@ class Hull:
             out[inside], which[inside] = maxima(self.slopes, self.heights, unit[inside])
         return out.reshape(shape), which.reshape(shape)
 
-    def near(self, places: Array) -> tuple[Array, Indices]:
-        """Like `best` at places of shape (n, 2), faster where these are many: from facet to facet.
+    def near(self, places: Array) -> tuple[Array, Indices, Array]:
+        """Upper bound at places of shape (n, 2), the facet of each, and the weights of its corners, shape (n, 3).
 
-        What is found in this way is the mean of the corners of a facet around the place, hence a bound. Where the way
-        ends on no such facet all facets are looked at.
+        Like `best`, but faster where places are many: from facet to facet. What is found in this way is the mean of the
+        corners of a facet around the place, hence a bound. Where the way ends on no such facet all are looked at.
         """
         if not len(self.heights) or not len(places):
-            return self.best(*places.T)
+            return *self.best(*places.T), np.full((len(places), 3), np.nan)
         some = np.full(len(self.places), -1)
         for column in self.corners.T:
             some[column[column >= 0]] = np.flatnonzero(column >= 0)
         known = np.flatnonzero(some >= 0)
         unit = np.minimum(self.scale.to_unit(places), BEYOND)
-        _, nearest = cKDTree(np.minimum(self.scale.to_unit(self.places[known]), BEYOND)).query(unit)
+        _, nearest = cKDTree(self.scale.to_unit(self.places[known])).query(unit)
         upper, which = climbed(self.slopes, self.heights, self.beside, some[known[nearest]], unit)
-        lost = np.flatnonzero(~_around(self.spots[which], unit))
+        weights = _weights(self.spots[which], unit)
+        lost = np.flatnonzero(~(weights >= -ON_FACET).all(axis=1))
         upper[lost], which[lost] = self.best(*places[lost].T)
-        return upper, which
+        return upper, which, weights
 
 
-def _around(triangles: Array, places: Array) -> Mask:
-    """Which triangles, shape (n, 3, 2), hold their place up to rounding; one without area holds none."""
+def _weights(triangles: Array, places: Array) -> Array:
+    """Weights of the corners of triangles, shape (n, 3, 2), whose means are places; no numbers without an area."""
     to = triangles - places[:, None]
     turned, after = to[:, [1, 2, 0]], to[:, [2, 0, 1]]
     areas = turned[:, :, 0] * after[:, :, 1] - turned[:, :, 1] * after[:, :, 0]
-    total = areas.sum(axis=1)
-    return np.asarray(
-        (areas * np.sign(total)[:, None] >= -ON_FACET * np.abs(total)[:, None]).all(axis=1) & (total != 0)
-    )
+    with np.errstate(all="ignore"):
+        return np.asarray(areas / areas.sum(axis=1, keepdims=True))
 
 
 def lower_hull(scale: Scale, places: Array, values: Array) -> Hull:
-    """Lower convex hull with monotone extension: to every point belong its projections onto the far edges.
+    """Lower convex hull with monotone extension: to every point within reach belong its projections onto the far edges.
 
     Parameters
     ----------
@@ -294,14 +293,13 @@ def lower_hull(scale: Scale, places: Array, values: Array) -> Hull:
     values : array of shape (n,)
         All finite.
     """
-    n = len(values)
-    if not n:
+    near = np.flatnonzero(within_reach(scale, places))
+    if not len(near):
         nowhere, none = Polygon(np.zeros((1, 2)), np.array([-1.0])), np.zeros((0, 3), dtype=np.intp)
-        places, values = places.reshape(0, 2), np.zeros(0)
+        places, values = np.zeros((0, 2)), np.zeros(0)
         return Hull(scale, places, values, places, values, none, np.zeros((0, 3, 2)), none, nowhere)
-    least, height = float(values.min()), float(np.ptp(values)) or 1.0
-    unit = np.minimum(scale.to_unit(places), BEYOND)
-    z = (values - least) / height
+    least, height = float(values[near].min()), float(np.ptp(values[near])) or 1.0
+    unit, z = scale.to_unit(places[near]), (values[near] - least) / height
     right, above = _outermost(unit[:, 1], z), _outermost(unit[:, 0], z)
     cloud = np.concatenate(
         [
@@ -324,11 +322,16 @@ def lower_hull(scale: Scale, places: Array, values: Array) -> Hull:
         values,
         slopes=-height * facets[:, :2] / facets[:, 2:3],
         heights=least - height * facets[:, 3] / facets[:, 2],
-        corners=np.concatenate([np.arange(n), right, above, [-1, -1]])[corners],
+        corners=np.concatenate([near, near[right], near[above], [-1, -1]])[corners],
         spots=cloud[corners, :2],
         beside=number[found.neighbors[lower]],
         domain=Polygon(base.equations[:, :2], -base.equations[:, 2]),
     )
+
+
+def within_reach(scale: Scale, places: Array) -> Mask:
+    """Which places, shape (n, 2), an upper bound looks at: what is attained farther off says little, and is left out."""
+    return np.asarray((scale.to_unit(places) <= BEYOND).all(axis=1))
 
 
 def _outermost(levels: Array, z: Array) -> Indices:
@@ -358,13 +361,14 @@ def mixture(places: Array, values: Array, d: float, p: float, scale: Scale) -> t
         Empty where no combination meets the levels.
     """
     nothing = np.zeros(0, dtype=np.intp), np.zeros(0)
-    if not len(values):
+    near = np.flatnonzero(within_reach(scale, places))
+    if not len(near):
         return nothing
     limits = np.minimum(scale.to_unit(np.array([[d, p]]))[0], BEYOND)
-    unit = np.minimum(scale.to_unit(places), BEYOND)
-    worth = (values - values.min()) / (float(np.ptp(values)) or 1.0)
-    found = linprog(worth, unit.T, limits + ROUNDING, np.ones((1, len(values))), [1.0], method="highs-ds")
+    worth = (values[near] - values[near].min()) / (float(np.ptp(values[near])) or 1.0)
+    unit = scale.to_unit(places[near])
+    found = linprog(worth, unit.T, limits + ROUNDING, np.ones((1, len(near))), [1.0], method="highs-ds")
     if found.status != 0:
         return nothing
     used = np.flatnonzero(found.x > ROUNDING)
-    return used, np.asarray(found.x[used] / found.x[used].sum())
+    return near[used], np.asarray(found.x[used] / found.x[used].sum())

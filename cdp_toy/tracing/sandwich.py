@@ -10,24 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cdp_toy.errors import ContradictionError
 from cdp_toy.surfaces.consistency import excesses
-from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull
+from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull, within_reach
 from cdp_toy.surfaces.vertices import vertices_and_heights
 from cdp_toy.tracing.mixtures import Attained, Mixer, Plane, Wish
-from cdp_toy.validation import Array, Indices
+from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = ["Sandwich"]
 
 #: Another round is worth while when the last one closed this share of what is open.
 WORTHWHILE = 0.1
-#: First come gaps down to the widest over this: what solvers say is best known before much is mixed from it.
-COARSER = 8
+#: With so many planes a round takes longer than the solves that it could spare.
+MANY = 5000
+#: Gaps are closed down to the tolerance times a power of this, then to the next: what solvers say is best known before
+#: much is mixed from it. 6 to 16 made no difference of a tenth.
+LEVELS = 8
+#: Mixtures at neighbours do not wait for each other where gaps are so many times wider than what comes next, and places
+#: are well inside of their facets, with such weights of the corners: a mixture at every facet makes gaps a third.
+AHEAD, INSIDE = 3, 0.2
 #: A mixture is taken when its plane closes this share of the gap.
 HELPFUL = 0.1
 #: Places this near to one that was asked for, in units of the rectangle, are the same.
@@ -42,6 +47,7 @@ class _Wanted(NamedTuple):
     d: float
     p: float
     lower: float = -np.inf
+    corners: tuple[int, ...] = ()  # attained points around it, by number
     prices: tuple[float, float] = (0.0, 0.0)
 
 
@@ -88,6 +94,7 @@ class Sandwich:
     planes: list[Plane] = field(default_factory=list)
     attained: list[Attained] = field(default_factory=list)
     gap: float = np.inf
+    _most: float = np.inf
     _asked: list[Array] = field(default_factory=list)
     _hopes: dict[tuple[int, ...], float] = field(default_factory=dict)
     _plane_table: Array = field(default_factory=lambda: NO_PLANES)
@@ -144,23 +151,35 @@ class Sandwich:
     def propose(self, count: int) -> list[tuple[float, float]]:
         """Up to `count` places to solve next; none when the gap is at most `tol`, or nothing is left to be asked.
 
-        `gap` is the widest gap on the region when it returns.
+        `gap` is the widest gap on the region when it returns none, and that before the last mixtures otherwise.
         """
-        wanted = self._rounds()
-        wanted.sort(key=lambda place: -place.hoped)
-        return self._chosen(wanted, count)
+        while True:
+            wanted, taken = self._rounds()
+            wanted.sort(key=lambda place: -place.hoped)
+            places = self._chosen(wanted, count)
+            if not places and not taken and count > 0 and self.mixer is not None and self._level > self.tol:
+                # where solvers have said what they can; elsewhere more may be mixed
+                self._most = self._level / LEVELS
+            elif places or not taken:
+                return places
 
-    def _rounds(self) -> list[_Wanted]:
-        """Mix as long as that closes a good part of the vertices that are too wide; return those that are left."""
+    def _rounds(self) -> tuple[list[_Wanted], int]:
+        """Mix as long as that closes a good part of the vertices that are too wide.
+
+        Returns
+        -------
+        wanted : list
+            Those that are left.
+        taken : int
+            How many mixtures were taken in the last round: where there are some, there may be more.
+        """
         while True:
             wanted, taken = self._round()
-            if not taken and not wanted and self.tol < self.gap < np.inf:  # what is known to be as wide comes next
-                continue
-            if taken <= WORTHWHILE * len(wanted):
+            if taken <= WORTHWHILE * len(wanted) or (wanted and len(self.planes) > MANY):
                 break
         if taken:
-            wanted = self._still_wide(wanted)
-        return self._priced(wanted)
+            wanted = self._still_wide(wanted, taken)
+        return self._priced(wanted), taken
 
     def _priced(self, wanted: list[_Wanted]) -> list[_Wanted]:
         """With the prices of the plane that is highest at each place."""
@@ -172,20 +191,26 @@ class Sandwich:
         return [place._replace(prices=(float(d), float(p))) for place, (d, p) in zip(wanted, prices, strict=True)]
 
     @property
-    def _wide(self) -> float:
+    def _level(self) -> float:
         """Gap of the vertices that come next."""
-        return max(self.tol, self.gap / COARSER) if np.isfinite(self.gap) else self.tol
+        level = self.tol
+        while level * LEVELS < self.gap < np.inf and level * LEVELS <= self._most:
+            level *= LEVELS
+        return level
 
-    def _still_wide(self, wanted: list[_Wanted]) -> list[_Wanted]:
-        """Places where the bounds are too far apart after mixtures nearby were taken."""
+    def _still_wide(self, wanted: list[_Wanted], taken: int) -> list[_Wanted]:
+        """Places where the bounds are too far apart after the last mixtures, nearby, were taken."""
         places = np.array([place[2:4] for place in wanted]).reshape(-1, 2)
-        gaps = self.hull()(*places.T) - self.envelope().tangent(*places.T)
-        found = [
-            place._replace(gap=float(gap), hoped=min(place.hoped, float(gap)))
-            for place, gap in zip(wanted, gaps, strict=True)
-            if gap > self.tol
-        ]
-        self.gap = max((place.gap for place in found), default=self.gap)
+        # bounds from few of the planes and of the points are bounds
+        lower = _envelope(self._planes()[-taken:]).tangent(*places.T)
+        used = sorted({i for place in wanted for i in place.corners if i >= 0})
+        points = np.concatenate([self._points()[used], self._points()[-taken:]])
+        upper = lower_hull(self.scale, points[:, :2], points[:, 2])(*places.T)
+        found = []
+        for place, low, high in zip(wanted, lower.tolist(), upper.tolist(), strict=True):
+            gap = min(place.gap, high - max(place.lower, low), place.gap - max(low - place.lower, 0.0))
+            if gap > self.tol:
+                found.append(place._replace(gap=gap, hoped=min(place.hoped, gap)))
         return found
 
     def _round(self) -> tuple[list[_Wanted], int]:
@@ -193,33 +218,39 @@ class Sandwich:
         hull, envelope = self.hull(), self.envelope().tangent
         region = self.region or Polygon.square().intersected(hull.domain)
         places, lower = vertices_and_heights(envelope, region, self.scale)
-        upper, facets = hull.near(places)
+        upper, facets, weights = hull.near(places)
         gaps = upper - lower
         self.gap = float(np.max(gaps, initial=0.0)) if len(self.attained) else np.inf
-        look = np.flatnonzero(gaps > self._wide)
-        wide = look[np.argsort(-gaps[look], kind="stable")]
+        mixed = self.mixer is not None and len(hull.heights) > 0
+        wide = np.flatnonzero(gaps > (self._level if mixed else self.tol))
+        wide = wide[np.argsort(-gaps[wide], kind="stable")]
         wanted = [_Wanted(*row) for row in np.column_stack([gaps, gaps, places, lower])[wide].tolist()]
-        if self.mixer is None or not len(hull.heights):
+        if not mixed:
             return wanted, 0
-        return self._mix(wanted, hull, facets[wide])
+        waits = (gaps[wide] < AHEAD * self._level)[:, None] | ~(weights[wide] >= INSIDE)
+        return self._mix(wanted, hull, facets[wide], waits)
 
-    def _mix(self, wide: list[_Wanted], hull: Hull, facets: Indices) -> tuple[list[_Wanted], int]:
-        """Take mixtures that are good enough; return the places where they are not, or were tried before."""
+    def _mix(self, wide: list[_Wanted], hull: Hull, facets: Indices, waits: Mask) -> tuple[list[_Wanted], int]:
+        """Take mixtures that are good enough; return the places where they are not, or were tried before.
+
+        Facets on the sides of which a place `waits`, shape (n, 3), wait for what its mixture does.
+        """
         assert self.mixer is not None
         wanted: list[_Wanted] = []
         tried: list[tuple[int, tuple[int, ...]]] = []
-        sides: set[tuple[int, int]] = set()
-        cells = np.rint(self.scale.to_unit(np.array([place[2:4] for place in wide]).reshape(-1, 2)) / SAME)
-        every = zip(wide, cells.astype(int).tolist(), np.sort(hull.corners[facets]).tolist(), strict=True)
-        for k, (place, cell, corners) in enumerate(every):
-            key = (*cell, *[i for i in dict.fromkeys(corners) if i >= 0 and self.attained[i].channel is not None])
-            around = set(combinations(corners, 2))
-            if (len(key) == 2 and self.mixer.of_corners) or not np.isfinite(place.gap):
-                wanted.append(place)
+        busy: set[int] = set()
+        unit = self.scale.to_unit(np.array([place[2:4] for place in wide]).reshape(-1, 2))
+        cells, corners = np.rint(unit / SAME).astype(int).tolist(), np.sort(hull.corners[facets]).tolist()
+        waiting = np.where(waits, hull.beside[facets], -1).tolist()
+        for k, (cell, around, facet) in enumerate(zip(cells, corners, facets.tolist(), strict=True)):
+            key = (*cell, *[i for i in dict.fromkeys(around) if i >= 0 and self.attained[i].channel is not None])
+            if (len(key) == 2 and self.mixer.of_corners) or not np.isfinite(wide[k].gap):
+                wanted.append(wide[k]._replace(corners=tuple(around)))
             elif key in self._hopes:  # once: what it does not close is the solver's
-                wanted.append(place._replace(hoped=min(self._hopes[key], place.gap)))
-            elif not around & sides:  # where a neighbour is mixed, wait for what that does
-                sides |= around
+                hoped = min(self._hopes[key], wide[k].gap)
+                wanted.append(wide[k]._replace(hoped=hoped, corners=tuple(around)))
+            elif facet not in busy:
+                busy.update((facet, *waiting[k]))
                 tried.append((k, key))
         places = np.array([wide[k][2:4] for k, _ in tried]).reshape(-1, 2)
         planes = self._highest(places) if self.mixer.of_planes else [()] * len(tried)
@@ -229,7 +260,7 @@ class Sandwich:
         ]
         mixtures = self.mixer.mixtures(wishes, self.scale)
         reached = np.array([mixture.attained[:3] if mixture else (np.inf,) * 3 for mixture in mixtures]).reshape(-1, 3)
-        below = hull(*reached[:, :2].T) - reached[:, 2]
+        below = np.where(within_reach(self.scale, reached[:, :2]), hull(*reached[:, :2].T) - reached[:, 2], -np.inf)
         for (k, key), mixture, depth in zip(tried, mixtures, below.tolist(), strict=True):
             hoped = wide[k].gap
             if mixture is None:
@@ -242,7 +273,7 @@ class Sandwich:
                 self._hopes[key] = np.inf
                 continue
             self._hopes[key] = hoped
-            wanted.append(wide[k]._replace(hoped=hoped))
+            wanted.append(wide[k]._replace(hoped=hoped, corners=tuple(corners[k])))
         return wanted, len(self.planes) - len(self._plane_table)
 
     def _highest(self, places: Array) -> list[list[Plane]]:
@@ -257,6 +288,7 @@ class Sandwich:
         """The widest gaps, not too near to each other nor to what was asked for already."""
         chosen: list[Array] = []
         places: list[tuple[float, float]] = []
+        wanted = wanted if count > 0 else []
         apart = SAME if count == 1 else 0.3 / (2 + np.sqrt(len(self.planes)))
         asked = np.array(self._asked).reshape(-1, 2)
         for place in wanted:

@@ -114,7 +114,7 @@ class Tracer:
                 break
             yield from self._points([self.oracle.question(d, p) for d, p in places])
         else:
-            sandwich.propose(1)  # says how wide the gap is
+            sandwich.propose(0)  # mixes what is left to be mixed, and says how wide the gap is
         self.stopped = "no place left that a solver can be asked for"
         if sandwich.gap <= settings.tol:
             self.stopped = "tolerance reached"
