@@ -63,7 +63,7 @@ def odd() -> cdp.Surface:
 def small() -> cdp.Surface:
     """Channels and both curves, in a small file."""
     grid = cdp.presets.paper_toy().discretize(n=9)
-    return cdp.trace(grid, (1.02, 1.15), (0.004, 0.05), tol=3e-5, margin=2e-2, progress=False, keep_channels=True)
+    return cdp.trace(grid, (1.02, 1.15), (0.004, 0.05), tol=2e-4, progress=False, keep_channels=True)
 
 
 SURFACES: dict[str, Callable[[], cdp.Surface]] = {

@@ -14,7 +14,7 @@ from cdp_toy.point import Bracket, Point, Prices, Status
 
 #: A rectangle of the paper's toy on 21 cells, with what asks for about 20 answers.
 FINITE = dict(
-    distortion=(0.74, 0.79), perception=(0.001, 0.006), tol=1e-5, margin=2e-3, boundary_tol=1e-3, progress=False
+    distortion=(0.74, 0.79), perception=(0.001, 0.006), tol=5e-5, margin=0.0, boundary_tol=1e-3, progress=False
 )
 #: The rectangle of formulas.
 UNIT = dict(distortion=(0.0, 1.0), perception=(0.0, 1.0), progress=False)
