@@ -168,7 +168,7 @@ def best_couplings(tables: Tables, keys: list[Indices], prices: Array, known: Ar
             gap = gap + over
             for k, mine in batch.slices(done & (gap <= goal)):
                 number = numbers[k]
-                out.keys[number], out.mass[number] = batch.rows[mine] * n_x + batch.columns[mine], mass[mine]
+                out.keys[number], out.mass[number] = batch.rows[mine] * n_x + batch.columns[mine], mass[mine].copy()
                 out.laws[number], out.potentials[number], out.gap[number] = laws[k], best.potentials[k], gap[k]
         if done.all():
             break

@@ -330,7 +330,7 @@ def lower_hull(scale: Scale, places: Array, values: Array) -> Hull:
 
 
 def within_reach(scale: Scale, places: Array) -> Mask:
-    """Which places, shape (n, 2), an upper bound looks at: what is attained farther off says little, and is left out."""
+    """Which places, shape (n, 2), an upper bound looks at: what is attained far off says little, and is left out."""
     return np.asarray((scale.to_unit(places) <= BEYOND).all(axis=1))
 
 
