@@ -41,7 +41,12 @@ class BulkBounds(NamedTuple):
 
 
 def bulk_dual_bounds(
-    tables: Tables, objective: Array, given: Multipliers, max_distortion: Array | None, max_perception: Array
+    tables: Tables,
+    objective: Array,
+    given: Multipliers,
+    max_distortion: Array | None,
+    max_perception: Array,
+    raised: bool = True,
 ) -> BulkBounds:
     """Lower bounds from any multipliers, each at its own pair of levels.
 
@@ -51,17 +56,19 @@ def bulk_dual_bounds(
     objective : array of shape (n_y, n_x)
         What is minimized.
     given : Multipliers
-        lam >= 0; where kap is not positive nothing is proven. Potentials are raised to the largest with the same row
-        minima, from -inf where they are not known. The constant is a first guess.
+        lam >= 0; where kap is not positive nothing is proven. Potentials are -inf where they are not known. The
+        constant is a first guess.
     max_distortion, max_perception : arrays of shape (m,)
         D, None without that constraint (then lam is to be 0), and P > 0.
+    raised : bool
+        Raise potentials to the largest with the same row minima. Those of best laws are that already.
     """
     eps = float(np.finfo(float).eps)
     lam, kap, potential, _ = given
     seen = tables.p_y > 0
     weight = tables.p_y[seen]
     objective, distance = (costs[seen] for costs in (objective, tables.distance))
-    minima, raised = np.empty((len(lam), len(weight))), np.empty(potential.shape)
+    minima, potential = np.empty((len(lam), len(weight))), np.array(potential)
     largest = np.abs(objective).max() + lam * np.abs(distance).max()
     cost, room = np.empty(objective.shape), np.empty(objective.shape)
     for k, (price, v) in enumerate(zip(lam, potential, strict=True)):
@@ -69,15 +76,16 @@ def bulk_dual_bounds(
         cost += objective
         with np.errstate(invalid="ignore"):
             minima[k] = np.subtract(cost, v, out=room).min(axis=1)
-            raised[k] = np.subtract(cost, minima[k][:, None], out=room).min(axis=0)
+            if raised:
+                potential[k] = np.subtract(cost, minima[k][:, None], out=room).min(axis=0)
     with np.errstate(all="ignore"):  # what is not a number proves nothing
-        found = Multipliers(lam, np.where(kap > 0, kap, np.nan), raised, given.constant)
+        found = Multipliers(lam, np.where(kap > 0, kap, np.nan), potential, given.constant)
         found, term, size = _best_constants(tables, found)
         paid = found.price_perception * (max_perception + FEASIBILITY_TOL * np.minimum(1e3 * max_perception, 1.0))
         if max_distortion is not None:
             scale = np.maximum(tables.distortion_scale, np.abs(max_distortion))
             paid = paid + np.where(lam > 0, lam, 0.0) * np.where(lam > 0, max_distortion + FEASIBILITY_TOL * scale, 0.0)
-        spread = np.abs(raised).max(axis=1)
+        spread = np.abs(potential).max(axis=1)
         # raised potentials have the row minima that they were made of up to the rounding of one difference
         size = size + np.abs(minima) @ weight + np.abs(paid) + largest + 2 * spread + np.abs(minima).max(axis=1)
         value = minima @ weight - paid + term - 16 * eps * size

@@ -45,7 +45,7 @@ SPARE = 1e-3
 FAR = 1e4
 #: A step of which no larger share can be taken leads nowhere: some letter wants no mass at all.
 STUCK = 1e-5
-#: Cuts move less than this in the last step; than the second where the places are blurred, which is a start alone.
+#: Cuts move less than this in the last step; than the second where places are blurred, which is a start alone.
 STILL, BLURRED_STILL = 1e-11, 1e-5
 
 Columns = TypeVar("Columns", bound=tuple[Any, ...])
@@ -74,6 +74,8 @@ class Task:
     blur : float
         Share of every observation in which g_j passes to that of the next one along a straight line instead of in a
         step: 0 for the problem as it is, 1 for no treads.
+    rounds : int
+        Steps at most.
     budget : Budget
         Of steps.
     """
@@ -82,6 +84,7 @@ class Task:
     priced: bool = True
     held: tuple[int, int] | None = None
     blur: float = 0.0
+    rounds: int = ROUNDS
     budget: Budget = field(default_factory=Budget)
 
 
@@ -132,7 +135,7 @@ def best_laws(
         ended = np.zeros(len(start), dtype=bool)
         active = np.flatnonzero(np.isfinite(lam) & np.isfinite(kap) & (lam >= 0) & (kap > 0))
         state = _picked(state, active)
-        for k in range(ROUNDS):
+        for k in range(task.rounds):
             if not len(active) or not task.budget.step():
                 break
             care = CARE[min(k // HASTY, len(CARE) - 1)]

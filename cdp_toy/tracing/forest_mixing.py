@@ -69,7 +69,7 @@ class ForestMixer:
         lam, kap = prices[ended].T
         constant = kap * limit if np.isfinite(limit) else np.zeros(len(kap))
         multipliers = Multipliers(lam, kap, found.potentials[ended], constant)
-        value = bulk_dual_bounds(tables, tables.error, multipliers, d, p).value
+        value = bulk_dual_bounds(tables, tables.error, multipliers, d, p, raised=False).value
         for k, *numbers in zip(
             ended.tolist(), *(column.tolist() for column in (error, d, p, value, lam, kap)), strict=True
         ):

@@ -18,7 +18,7 @@ from cdp_toy.errors import ContradictionError
 from cdp_toy.surfaces.consistency import excesses
 from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull, within_reach
 from cdp_toy.surfaces.vertices import vertices_and_heights
-from cdp_toy.tracing.mixtures import Attained, Mixer, Plane, Wish
+from cdp_toy.tracing.mixtures import Attained, Mixer, Mixture, Plane, Wish
 from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = ["Sandwich"]
@@ -259,22 +259,34 @@ class Sandwich:
             for (k, key), proofs in zip(tried, planes, strict=True)
         ]
         mixtures = self.mixer.mixtures(wishes, self.scale)
-        reached = np.array([mixture.attained[:3] if mixture else (np.inf,) * 3 for mixture in mixtures]).reshape(-1, 3)
-        below = np.where(within_reach(self.scale, reached[:, :2]), hull(*reached[:, :2].T) - reached[:, 2], -np.inf)
-        for (k, key), mixture, depth in zip(tried, mixtures, below.tolist(), strict=True):
-            hoped = wide[k].gap
-            if mixture is None:
-                pass
-            elif mixture.gap > self.mixer.share * self.tol:
-                hoped = min(mixture.gap, hoped)
-            elif depth > HELPFUL * wide[k].gap or _helps(mixture.plane, wide[k]):
+        useful = self._useful(mixtures, [wide[k] for k, _ in tried], hull)
+        for (k, key), mixture, taken in zip(tried, mixtures, useful, strict=True):
+            if mixture is not None and taken:
                 self.planes.append(mixture.plane)
                 self.attained.append(mixture.attained)
                 self._hopes[key] = np.inf
                 continue
-            self._hopes[key] = hoped
-            wanted.append(wide[k]._replace(hoped=hoped, corners=tuple(corners[k])))
+            far = mixture is not None and mixture.gap > self.mixer.share * self.tol
+            self._hopes[key] = min(mixture.gap, wide[k].gap) if far and mixture is not None else wide[k].gap
+            wanted.append(wide[k]._replace(hoped=self._hopes[key], corners=tuple(corners[k])))
         return wanted, len(self.planes) - len(self._plane_table)
+
+    def _useful(self, mixtures: Sequence[Mixture | None], places: Sequence[_Wanted], hull: Hull) -> list[bool]:
+        """Which mixtures are good enough, and close a good part of the gap at their place or lie far below the hull."""
+        assert self.mixer is not None
+        most = self.mixer.share * self.tol
+        useful = [False] * len(places)
+        below: list[tuple[int, Attained]] = []
+        for k, (mixture, place) in enumerate(zip(mixtures, places, strict=True)):
+            if mixture is not None and mixture.gap <= most:
+                useful[k] = _helps(mixture.plane, place)
+                if not useful[k]:
+                    below.append((k, mixture.attained))
+        reached = np.array([point[:3] for _, point in below]).reshape(-1, 3)
+        depths = np.where(within_reach(self.scale, reached[:, :2]), hull(*reached[:, :2].T) - reached[:, 2], -np.inf)
+        for (k, _), depth in zip(below, depths.tolist(), strict=True):
+            useful[k] = depth > HELPFUL * places[k].gap
+        return useful
 
     def _highest(self, places: Array) -> list[list[Plane]]:
         """The planes with proofs among the three that are highest at each place."""
