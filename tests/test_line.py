@@ -21,11 +21,12 @@ from cdp_toy.certificates import Program, dual_bound, evaluate
 from cdp_toy.costs import ClassCost, SquaredErrorCost
 from cdp_toy.edges import coupling
 from cdp_toy.perceptions import perception_from
-from cdp_toy.solvers import line_route
+from cdp_toy.solvers import line_loops, line_newton, line_route
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.bulk_duals import Multipliers, bulk_dual_bounds
 from cdp_toy.solvers.engine import Certified, certify
 from cdp_toy.solvers.line import LineProblem, line_problem, next_to
+from cdp_toy.solvers.line_loops import LineLoops
 from cdp_toy.solvers.line_newton import Best, Task, best_laws
 from cdp_toy.surfaces.geometry import Scale
 from cdp_toy.tracing.bulk_mixing import CHUNK, BulkMixer
@@ -324,6 +325,50 @@ def test_one_law_of_many_is_found_as_if_alone(name: str, threshold: float | None
         assert_allclose(one.laws[0], many.laws[k], rtol=0, atol=1e-9)
     none = best_laws(line, Task(line.error_steps), start[:0], d[:0], p[:0])
     assert none.laws.shape == (0, grid.n_x) and none.ended.shape == (0,)
+
+
+@every
+@both
+def test_loops_law_by_law_take_the_same_steps(name: str, threshold: float | None) -> None:
+    """What numba compiles, as plain Python, against NumPy, along the way from laws near and far."""
+    loops = LineLoops(line_loops._moved, line_loops._placed, line_loops._row_minima)
+    grid, some = toy(name, threshold), points(name, threshold)
+    line, (d, p) = line_of(grid), levels_of(some)
+    task = Task(line.error_steps, held=(5, 3) if name == "kl" else None)
+    laws = np.array([some[1].output_law, 0.5 * some[0].output_law + 0.5 * grid.p_x, some[2].output_law])
+    cuts = np.cumsum(np.maximum(line.ordered(laws), 1e-12), axis=1)[:, :-1]
+    pinned, places = np.zeros(cuts.shape, dtype=bool), line.row_of(cuts)
+    if task.held is not None:
+        places[:, 3], pinned[:, 3] = 5, True
+    state = line_newton._state(line, cuts, places, pinned, np.array([0.1, 1.0, 0.0]), np.array([0.5, 0.2, 0.1]))
+    compared = pins = 0
+    with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
+        for step in range(12):
+            care = (0.0, 0.0, 0.5, 1.0)[step % 4]
+            patch.setattr(line_newton, "line_loops", lambda: None)
+            plain, still = line_newton._step(line, task, state, d, p, care)
+            patch.setattr(line_newton, "line_loops", lambda: loops)
+            looped, also = line_newton._step(line, task, state, d, p, care)
+            fine = np.isfinite(plain.lam) & np.isfinite(plain.kap)
+            if not fine.any():
+                break
+            for one, other in zip(plain, looped, strict=True):
+                assert_allclose(other[fine], one[fine], rtol=1e-6, atol=1e-9)
+            assert_array_equal(also[fine], still[fine])
+            compared, pins = compared + int(fine.sum()), pins + int(plain.pinned[fine].sum())
+            state = type(state)(
+                *(np.where(fine.reshape(-1, *[1] * (c.ndim - 1)), c, o) for c, o in zip(plain, state, strict=True))
+            )
+    assert compared >= 6 and (pins > 0 or threshold == 0.0)
+
+
+@both
+def test_row_minima_in_loops_are_the_same(threshold: float | None) -> None:
+    line, rng = line_of(toy("kl", threshold)), np.random.default_rng(4)
+    lam, potential = rng.exponential(size=5), rng.normal(size=(5, len(line.p_x)))
+    found = line_loops._row_minima(line.error.T.copy(), line.distance.T.copy(), lam, potential)
+    expected = [(line.error + price * line.distance - v).min(axis=1) for price, v in zip(lam, potential, strict=True)]
+    assert_allclose(found, expected, rtol=0, atol=1e-14)
 
 
 @every

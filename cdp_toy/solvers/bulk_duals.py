@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cdp_toy.certificates import FEASIBILITY_TOL
+from cdp_toy.solvers.line_loops import line_loops
 from cdp_toy.solvers.tables import Tables
 from cdp_toy.validation import Array
 
@@ -68,16 +69,10 @@ def bulk_dual_bounds(
     seen = tables.p_y > 0
     weight = tables.p_y[seen]
     objective, distance = (costs[seen] for costs in (objective, tables.distance))
-    minima, potential = np.empty((len(lam), len(weight))), np.array(potential)
     largest = np.abs(objective).max() + lam * np.abs(distance).max()
-    cost, room = np.empty(objective.shape), np.empty(objective.shape)
-    for k, (price, v) in enumerate(zip(lam, potential, strict=True)):
-        np.multiply(distance, price, out=cost)
-        cost += objective
-        with np.errstate(invalid="ignore"):
-            minima[k] = np.subtract(cost, v, out=room).min(axis=1)
-            if raised:
-                potential[k] = np.subtract(cost, minima[k][:, None], out=room).min(axis=0)
+    minima = _row_minima(objective.T, distance.T, lam, potential)
+    if raised:
+        potential = _row_minima(objective, distance, lam, minima)
     with np.errstate(all="ignore"):  # what is not a number proves nothing
         found = Multipliers(lam, np.where(kap > 0, kap, np.nan), potential, given.constant)
         found, term, size = _best_constants(tables, found)
@@ -90,6 +85,21 @@ def bulk_dual_bounds(
         size = size + np.abs(minima) @ weight + np.abs(paid) + largest + 2 * spread + np.abs(minima).max(axis=1)
         value = minima @ weight - paid + term - 16 * eps * size
     return BulkBounds(np.where(np.isfinite(value), value, -np.inf), found)
+
+
+def _row_minima(objective: Array, distance: Array, lam: Array, offsets: Array) -> Array:
+    """Least objective + lam distance - offset along the first axis of tables, shape (m, n), for offsets (m, k)."""
+    loops = line_loops()
+    if loops is not None:
+        return loops.row_minima(*(np.ascontiguousarray(table) for table in (objective, distance)), lam, offsets)
+    out = np.empty((len(lam), objective.shape[1]))
+    cost, room = np.empty_like(objective), np.empty_like(objective)
+    with np.errstate(invalid="ignore"):
+        for k, (price, offset) in enumerate(zip(lam, offsets, strict=True)):
+            np.multiply(distance, price, out=cost)
+            cost += objective
+            np.subtract(cost, offset[:, None], out=room).min(axis=0, out=out[k])
+    return out
 
 
 def _descents(tables: Tables, given: Multipliers) -> Array:

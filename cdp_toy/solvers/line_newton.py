@@ -26,6 +26,7 @@ from scipy.linalg.lapack import dptsv
 from cdp_toy.solvers.budget import Budget
 from cdp_toy.solvers.bulk_duals import Multipliers
 from cdp_toy.solvers.line import LineProblem, blurred_steps, places_of
+from cdp_toy.solvers.line_loops import LineLoops, line_loops
 from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = ["Best", "Task", "best_laws", "distortions", "leaving"]
@@ -208,6 +209,9 @@ def _step(line: LineProblem, task: Task, state: _State, d: Array, p: Array, care
     """One step of Newton's method and the correction of places; which are done."""
     cuts, rows, pinned, lam, kap, laws, ratio, rise = state
     bend = line.perception.curvature(ratio) / line.p_x * kap[:, None]
+    loops = line_loops()
+    if loops is not None and task.blur == 0:
+        return _compiled_step(line, task, state, bend, d, p, care, loops)
     inner, diagonal = bend[:, 1:-1], bend[:, :-1] + bend[:, 1:]
     distortion = _distortions(line, cuts, rows)
     if task.blur > 0:
@@ -257,6 +261,24 @@ def _step(line: LineProblem, task: Task, state: _State, d: Array, p: Array, care
     moved = _placed(line, task, _state(line, cuts, rows, pinned, lam, kap), there, care)
     same = (moved.rows == rows).all(axis=1) & (moved.pinned == pinned).all(axis=1)
     return moved, same & whole & (way < STILL)
+
+
+def _compiled_step(
+    line: LineProblem, task: Task, state: _State, bend: Array, d: Array, p: Array, care: float, loops: LineLoops
+) -> tuple[_State, Mask]:
+    """The same without blur, in loops."""
+    over = line.perception.generator(state.ratio - 1.0) @ line.p_x - p
+    tables = (task.steps, line.distance_steps)
+    cuts, lam, kap, there, whole, way = loops.moved(
+        *(*tables, line.distance_saved, line.farthest, line.begins, line.ends),
+        *(*state[:6], state.rise, bend, d, over, (KEPT, GROWTH, SPARE, STUCK)),
+    )
+    moved = _state(line, cuts, state.rows, state.pinned, lam, kap)
+    held = -1 if task.held is None else task.held[1]
+    slope = kap[:, None] * moved.rise
+    rows, pinned = loops.placed(*tables, state.rows, state.pinned, there, lam, slope, care, held)
+    same = (rows == state.rows).all(axis=1) & (pinned == state.pinned).all(axis=1)
+    return moved._replace(rows=rows, pinned=pinned), same & whole & (way < STILL)
 
 
 def _placed(line: LineProblem, task: Task, state: _State, there: Indices, care: float) -> _State:
