@@ -21,9 +21,9 @@ import cdp_toy as cdp
 from cdp_toy.certificates import Program, dual_bound, evaluate
 from cdp_toy.perceptions import perception_from
 from cdp_toy.solvers.bulk_duals import Multipliers, bulk_dual_bounds
-from cdp_toy.solvers.forests import Couplings, best_couplings, heaviest_forest
+from cdp_toy.solvers.forests import Couplings, best_couplings
 from cdp_toy.solvers.tables import Tables, tables_of
-from cdp_toy.solvers.trees import peeled
+from cdp_toy.solvers.trees import heaviest_forest, peeled
 from cdp_toy.surfaces.geometry import Scale
 from cdp_toy.tracing import forest_mixing
 from cdp_toy.tracing.bulk_mixing import BulkMixer

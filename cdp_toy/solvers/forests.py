@@ -17,14 +17,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 from cdp_toy.solvers.tables import Tables
 from cdp_toy.solvers.trees import Forests, peeled
 from cdp_toy.validation import Array, Indices, Mask
 
-__all__ = ["Couplings", "best_couplings", "heaviest_forest"]
+__all__ = ["Couplings", "best_couplings"]
 
 #: Steps before a coupling is given up: prices a factor of two away took up to 200 on 256 x 256 pairs, ten per cent 40.
 MOST_STEPS = 400
@@ -176,26 +174,6 @@ def best_couplings(tables: Tables, keys: list[Indices], prices: Array, known: Ar
         batch.let_go(done)
         numbers = numbers[~done]
     return out
-
-
-def heaviest_forest(joint: csr_array) -> Indices | None:
-    """Pairs row * n_x + column of a forest of pairs of most mass; None where it does not touch every letter.
-
-    Parameters
-    ----------
-    joint : sparse array of shape (n_y, n_x)
-        Joint law of observations and letters.
-    """
-    n_y, n_x = joint.shape
-    entries = joint.tocoo()
-    held = entries.data > 0
-    (rows, columns), mass = (coordinates[held] for coordinates in entries.coords), entries.data[held]
-    if len(np.unique(columns)) < n_x:
-        return None
-    weight = 1 - np.log(mass / mass.max())  # zeros would count as no edge
-    graph = csr_array((weight, (rows, n_y + columns)), shape=(n_y + n_x, n_y + n_x))
-    ends = np.stack(minimum_spanning_tree(graph).nonzero())
-    return np.asarray(ends.min(axis=0) * n_x + ends.max(axis=0) - n_y)
 
 
 def _best_on(batch: _Batch) -> _Best | None:

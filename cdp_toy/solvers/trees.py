@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["Forests", "peeled"]
+__all__ = ["Forests", "heaviest_forest", "peeled"]
 
 
 class Layer(NamedTuple):
@@ -96,3 +98,23 @@ def peeled(ends: Indices, n_nodes: int) -> Forests | None:
         root[layer.leaves] = root[layer.parents]
     is_root = root == np.arange(n_nodes)
     return Forests(layers, leaf, (np.cumsum(is_root) - 1)[root], int(is_root.sum()))
+
+
+def heaviest_forest(joint: csr_array) -> Indices | None:
+    """Pairs row * n_x + column of a forest of pairs of most mass; None where it does not touch every letter.
+
+    Parameters
+    ----------
+    joint : sparse array of shape (n_y, n_x)
+        Joint law of observations and letters.
+    """
+    n_y, n_x = joint.shape
+    entries = joint.tocoo()
+    held = entries.data > 0
+    (rows, columns), mass = (coordinates[held] for coordinates in entries.coords), entries.data[held]
+    if len(np.unique(columns)) < n_x:
+        return None
+    weight = 1 - np.log(mass / mass.max())  # zeros would count as no edge
+    graph = csr_array((weight, (rows, n_y + columns)), shape=(n_y + n_x, n_y + n_x))
+    ends = np.stack(minimum_spanning_tree(graph).nonzero())
+    return np.asarray(ends.min(axis=0) * n_x + ends.max(axis=0) - n_y)

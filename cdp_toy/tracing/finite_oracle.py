@@ -19,9 +19,9 @@ from cdp_toy.least_perception import min_perception
 from cdp_toy.perceptions import FDivergence
 from cdp_toy.point import Bracket, Point
 from cdp_toy.solution import Solution
-from cdp_toy.solvers.forests import heaviest_forest
 from cdp_toy.solvers.line import line_problem
 from cdp_toy.solvers.tables import Tables, tables_of
+from cdp_toy.solvers.trees import heaviest_forest
 from cdp_toy.solving import solve
 from cdp_toy.tracing.bulk_mixing import BulkMixer
 from cdp_toy.tracing.fingerprint import bare, fingerprint
