@@ -25,7 +25,7 @@ def log_normal_density(x: Array, mean: Array, std: Array) -> Array:
 def interval_mass(low: Array, high: Array) -> Array:
     """Phi(high) - Phi(low), from the nearer tail."""
     upper = low > 0
-    return np.asarray(np.where(upper, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low)))
+    return np.asarray(ndtr(np.where(upper, -low, high)) - ndtr(np.where(upper, -high, low)))
 
 
 def truncated_normal_moments(z: Array) -> tuple[Array, Array, Array]:

@@ -17,12 +17,14 @@ from scipy.integrate import quad
 
 import cdp_toy as cdp
 from cdp_toy.closed_forms import ErrorCurve, TransportCurve
+from cdp_toy.closed_forms.observed_mixture import ObservedMixture
 from cdp_toy.continuous.conditions import monotone_threshold
 from cdp_toy.continuous.duals import dual_from_potential
 from cdp_toy.continuous.envelope import Side
 from cdp_toy.continuous.grids import output_edges
 from cdp_toy.continuous.lower import Dual, crossing_cell, lower_bound, refined_cells
 from cdp_toy.continuous.model import LineModel, line_model
+from cdp_toy.continuous.quantiles import quantiles
 from cdp_toy.continuous.upper import evaluate
 from cdp_toy.perceptions import perception_from
 from cdp_toy.solvers.monotone import (
@@ -33,6 +35,7 @@ from cdp_toy.solvers.monotone import (
     least_error,
     monotone_problem,
 )
+from cdp_toy.solvers.spring_chain import solve_chain
 
 INF = math.inf
 toy = cdp.presets.paper_toy()
@@ -132,6 +135,36 @@ def test_quantiles_reach_far_into_both_tails() -> None:
     assert_allclose(model.quantile(*model.tails(y)), y, rtol=1e-13)
     assert_allclose(model.quantile(*model.tails(y), start=np.zeros(7)), y, rtol=1e-13)
     assert model.quantile(np.array([0.0, 1.0]), np.array([1.0, 0.0])).tolist() == [-INF, INF]
+
+
+def test_quantiles_do_not_depend_on_where_the_search_starts() -> None:
+    """A valley between far Gaussians, where the tail hardly changes; near and useless starts; masses near 1e-300."""
+    law = ObservedMixture(np.array([0.3, 0.7]), np.array([-30.0, 25.0]), np.array([0.5, 2.0]), 1.0)
+    y = np.concatenate([np.linspace(-60, 90, 301), [-70.0, 108.0]])
+    below, above = (np.exp(tail) for tail in law.log_tails(y, law.total_stds))
+    for start in (None, y, y + 1e-3, y + 0.4, np.full(y.shape, -500.0), np.where(y < 0, INF, np.nan)):
+        found = quantiles(law, below, above, start)
+        again = [np.exp(tail) for tail in law.log_tails(found, law.total_stds)]
+        assert_allclose(np.minimum(*again), np.minimum(below, above), rtol=3e-12)
+        steep = np.minimum(np.abs(y + 30) / 1.2, np.abs(y - 25) / 2.3) < 3  # elsewhere places hang on the last digits
+        assert_allclose(found[steep], y[steep], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 4, 1002, 1003, 4099])
+def test_chains_of_springs_are_solved_however_stiff_they_are(n: int) -> None:
+    """Forces of given displacements give these back, and a point of infinite ground stays."""
+    rng = np.random.default_rng(n)
+    stiffness, ground = 10.0 ** rng.uniform(-3, 6, n), 10.0 ** rng.uniform(-3, 3, n - 1)
+    x = rng.uniform(1, 2, (2, n - 1))
+    stretch = np.diff(x, prepend=0.0, append=0.0) * stiffness
+    assert_allclose(solve_chain(stiffness, ground, ground * x - np.diff(stretch)), x, rtol=1e-6)
+    # one at which only the sums of springs in series and in parallel are right: a chain stiff beyond all digits
+    stiff, weak = np.concatenate([[0.5], np.full(n - 2, 1e25), [0.25]]), np.full(n - 1, 1 / 8)
+    assert_allclose(solve_chain(stiff, weak, np.ones((1, n - 1))), (n - 1) / (0.75 + (n - 1) / 8), rtol=1e-12)
+    ground[n // 2] = INF
+    held = solve_chain(stiffness, ground, np.ones((1, n - 1)))[0]
+    assert held[n // 2] == 0
+    assert np.all(np.delete(held, n // 2) > 0)
 
 
 @pytest.mark.parametrize("name", GENERAL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -13,6 +14,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.contour import QuadContourSet
+from matplotlib.figure import Figure
 from numpy.testing import assert_allclose
 
 import cdp_toy as cdp
@@ -411,3 +413,26 @@ def test_units_of_other_perceptions(corner: cdp.Surface) -> None:
         ("", "perception $P$"),
     ):
         assert axis_labels(dataclasses.replace(corner, about={"perception": name}))[1] == label
+
+
+def test_what_is_drawn_is_the_upper_bound(corner: cdp.Surface) -> None:
+    d, p = np.meshgrid(np.linspace(-0.1, 1.2, 53), np.linspace(-0.1, 1.2, 53))
+    upper, drawn = corner.upper(d, p), corner.drawn(d, p)
+    assert np.array_equal(corner.reached(d, p), np.isfinite(upper))
+    assert 0 < np.isfinite(upper).sum() < upper.size
+    assert_allclose(drawn, upper, rtol=0, atol=1e-13)
+    assert not corner.reached([math.nan, 1.0, 1.0], [1.0, math.nan, -1.0]).any()
+    assert corner.reached(1.0, 1.0).shape == corner.drawn(1.0, 1.0).shape == ()
+
+
+@pytest.mark.parametrize("layout", ["constrained", None])
+def test_figures_keep_their_layout_after_they_are_saved(tmp_path: Path, layout: str | None) -> None:
+    figure = Figure(figsize=(3, 2), layout=layout)
+    axes = figure.subplots()
+    axes.set_ylabel("a label that is\nof several\nlines")
+    before = figure.get_layout_engine(), figure.dpi, figure.canvas
+    png = plotting.save(figure, tmp_path, "picture")[1].read_bytes()
+    assert (figure.get_layout_engine(), figure.dpi, figure.canvas) == before
+    plotting.save_as(figure, tmp_path / "alone.png")
+    assert (tmp_path / "alone.png").read_bytes() == png
+    assert (axes.get_position().x0 > 0.2) == (layout is not None)  # the label is given room

@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import NamedTuple, cast
 
 import numpy as np
-from scipy.special import log_ndtr, ndtri_exp
 
 from cdp_toy.closed_forms.observed_mixture import ObservedMixture, observed
 from cdp_toy.continuous.conditions import check_line, known_regions, monotone_threshold
+from cdp_toy.continuous.quantiles import quantiles
 from cdp_toy.errors import InputError
 from cdp_toy.perceptions import FDivergence, perception_from
 from cdp_toy.problem import CDPProblem
@@ -20,9 +20,6 @@ from cdp_toy.validation import Array
 __all__ = ["LineModel", "ObservedCells", "OutputCells", "line_model"]
 
 KIND = "bounds of the continuous problem need"
-#: quantiles are iterated at most this often; Newton's method needs a handful of rounds, bisection the rest
-ROUNDS = 200
-EPS = float(np.finfo(np.float64).eps)
 
 
 class OutputCells(NamedTuple):
@@ -163,38 +160,8 @@ class LineModel:
         return below, above
 
     def quantile(self, below: Array, above: Array, start: Array | None = None) -> Array:
-        """The y with P(Y <= y) = below, found on the lighter side: `below` and `above` add up to one.
-
-        Newton's method on the logarithm of the lighter tail, from `start` where one is given, between the quantiles of
-        the single Gaussians: at the least of them no Gaussian has more than the mass asked for, at the largest none
-        has less. Shapes (n,); 0 gives an infinity.
-        """
-        lower = below < above
-        light = np.where(lower, below, above)
-        sign = np.where(lower, 1.0, -1.0)
-        with np.errstate(divide="ignore"):
-            target = np.log(light)
-        # on the upper side everything is mirrored: t = -y has P(-Y <= t) = above
-        ends = sign * self.law.means[:, None] + self.law.total_stds[:, None] * ndtri_exp(np.minimum(target, 0.0))
-        low, high = ends.min(axis=0), ends.max(axis=0)
-        t = 0.5 * (low + high) if start is None else np.clip(sign * start, low, high)
-        active = np.flatnonzero(np.isfinite(t) & (low < high))
-        for _ in range(ROUNDS):
-            if not len(active):
-                break
-            here, goal, flip = t[active], target[active], sign[active]
-            z = (here - flip * self.law.means[:, None]) / self.law.total_stds[:, None]
-            value = np.logaddexp.reduce(np.log(self.law.weights)[:, None] + log_ndtr(z), axis=0)
-            slope = np.exp(self.log_density(flip * here) - value)
-            left = value <= goal
-            low[active], high[active] = np.where(left, here, low[active]), np.where(left, high[active], here)
-            moved = here - (value - goal) / slope
-            outside = ~((moved >= low[active]) & (moved <= high[active]))
-            moved = np.where(outside, 0.5 * (low[active] + high[active]), moved)
-            t[active] = moved
-            still = np.abs(moved - here) > 2 * EPS * (np.abs(moved) + self.law.total_stds.min())
-            active = active[still & (np.abs(value - goal) > 2 * EPS * np.maximum(np.abs(goal), 1.0))]
-        return np.asarray(sign * t)
+        """The y with P(Y <= y) = below, found on the lighter side; see `cdp_toy.continuous.quantiles`, shapes (n,)."""
+        return quantiles(self.law, below, above, start)
 
     def falling_bound(self, first: int, second: int, cells: Array) -> Array:
         """Bound on how fast e_first - e_second falls over cells of y, the costs of answering on two sides.

@@ -280,10 +280,8 @@ class LinearDenoiserFamily:
                 raise InputError(f"{name} has NaN; give numbers, or inf to drop the constraint")
         distortions, perceptions = np.broadcast_arrays(*levels)
         out = np.full(distortions.shape, np.nan)
-        for k in np.ndindex(out.shape):
-            candidates = self._search.candidates(float(distortions[k]), float(perceptions[k]))
-            if len(candidates):
-                out[k] = np.min(self.error_rate(candidates))
+        for level in np.unique(perceptions):
+            out[perceptions == level] = self._search.least_errors(distortions[perceptions == level], float(level))
         return _plain(out)
 
     def least_error(self) -> LinearOptimum:

@@ -95,6 +95,33 @@ class ScalarSearch:
                 found += [low, high, *inside.tolist(), min(max(self._vertex, low), high)]
         return np.asarray(found)
 
+    def least_errors(self, max_distortion: Array, max_perception: float) -> Array:
+        """Least error rate at many levels D, shape (n,), and one level P; NaN where nothing is feasible."""
+        out = np.full(max_distortion.shape, np.nan)
+        intervals = self._perception_sets.intervals(max_perception)
+        if not intervals:
+            return out
+        ends = [self._distortion_interval(level) or (math.inf, -math.inf) for level in max_distortion.tolist()]
+        allowed = np.array(ends).reshape(-1, 2)
+        for start, end in intervals:
+            low, high = np.maximum(start, allowed[:, 0]), np.minimum(end, allowed[:, 1])
+            some = np.flatnonzero(low <= high)
+            low, high = low[some], high[some]
+            best = np.minimum(*(self._error_rate(places) for places in (low, high)))
+            for place, error in zip(self._error_minima, self._least_known, strict=True):
+                best = np.where((place >= low) & (place <= high), np.minimum(best, error), best)
+            best = np.minimum(best, self._error_rate(np.clip(self._vertex, low, high)))
+            out[some] = np.fmin(out[some], best)
+        return out
+
+    @cached_property
+    def _least_known(self) -> Array:
+        return np.asarray(self._error_rate(self._error_minima))
+
+    @cached_property
+    def _least(self) -> float:
+        return float(self._distortion(self._vertex))
+
     @cached_property
     def _perception_sets(self) -> SublevelSets:
         return SublevelSets(self._perception, scan(self._range, SCAN_POINTS))
@@ -120,7 +147,7 @@ class ScalarSearch:
         """Interval of a with distortion <= level, None where there is none."""
         if math.isinf(level):
             return self._range if level > 0 else None
-        room = level - float(self._distortion(self._vertex))
+        room = level - self._least
         if room < -4 * EPS * max(1.0, abs(level)):  # less is rounding at the vertex
             return None
         root = math.sqrt(max(room, 0.0) / self._curvature)

@@ -184,12 +184,16 @@ def surface_mesh(surface: Surface, n: int, function: TwoLevels | None = None) ->
             )
     boundary = surface.boundary
     start = None if boundary is None else boundary.upper
-    places = finite_places(surface.upper, surface.distortion, surface.perception, n, is_logarithmic(surface), start)
+
+    def known(d: Array, p: Array) -> Array:
+        return np.where(surface.reached(d, p), 0.0, np.inf)
+
+    places = finite_places(known, surface.distortion, surface.perception, n, is_logarithmic(surface), start)
     if places is None:
         raise InputError(
             "no place of the rectangle is known to be feasible: trace larger levels D and P, or more points"
         )
-    return Mesh(*places, (surface.upper if function is None else function)(*places))
+    return Mesh(*places, (surface.drawn if function is None else function)(*places))
 
 
 def linear_mesh(linear: LinearDenoiserFamily | PlaneLinearFamily, surface: Surface, n: int) -> Mesh | None:

@@ -133,15 +133,14 @@ def slice_where_known(surface: Surface, along_d: bool, level: float, n: int = PL
     boundary = surface.boundary
     start = low if boundary is None or not along_d else float(np.clip(boundary.upper(level), low, high))
 
-    def upper(places: Array) -> Array:
-        return surface.upper(places, level) if along_d else surface.upper(level, places)
+    def known(places: Array) -> Array:
+        return np.where(surface.reached(*((places, level) if along_d else (level, places))), 0.0, np.inf)
 
-    first = float(first_finite(upper, np.array([start]), np.array([high]))[0])
+    first = float(first_finite(known, np.array([start]), np.array([high]))[0])
     if np.isnan(first):
         return Slice(*(np.zeros(0),) * 3)
     levels = _spread(first, high, n, logarithmic=not along_d and is_logarithmic(surface))
-    where = (levels, level) if along_d else (level, levels)
-    return Slice(levels, surface.lower(*where), surface.upper(*where))
+    return Slice(levels, *(surface.bounds(levels, level) if along_d else surface.bounds(level, levels)))
 
 
 def _spread(low: float, high: float, n: int, logarithmic: bool) -> Array:

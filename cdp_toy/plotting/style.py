@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cdp_toy.errors import InputError
@@ -25,6 +28,8 @@ STYLE: Any = {  # matplotlib types the keys one by one, differently in each vers
     "pdf.fonttype": 42,
     "svg.hashsalt": "cdp_toy",
 }
+#: dots per inch of a PNG
+DPI = 160
 DARK, MIDDLE, LIGHT, ACCENT = "#1b2a49", "#3f7cac", "#9cb7cf", "#c8553d"
 
 
@@ -38,17 +43,48 @@ def save_as(figure: Figure, path: Path) -> None:
     """
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise InputError(f"a figure is written as .png, .pdf or .svg; {path} has the ending {path.suffix!r}")
+    with _laid_out(figure):
+        _write(figure, path)
+
+
+def save(figure: Figure, out: Path, name: str) -> list[Path]:
+    """Write a figure as PDF and PNG, laid out once."""
+    paths = [out / f"{name}.pdf", out / f"{name}.png"]
+    with _laid_out(figure):
+        for path in paths:
+            _write(figure, path)
+    return paths
+
+
+def _write(figure: Figure, path: Path) -> None:
     # mplot3d projects the masked corners of a surface with whatever their memory holds; the overflow is not drawn
     with matplotlib.rc_context(STYLE), np.errstate(over="ignore", invalid="ignore"):
         if path.suffix.lower() == ".png":
-            figure.savefig(path, dpi=160)
+            figure.savefig(path, dpi=DPI)
         else:
             figure.savefig(path, metadata={"CreationDate" if path.suffix.lower() == ".pdf" else "Date": None})
 
 
-def save(figure: Figure, out: Path, name: str) -> list[Path]:
-    """Write a figure as PDF and PNG."""
-    paths = [out / f"{name}.pdf", out / f"{name}.png"]
-    for path in paths:
-        save_as(figure, path)
-    return paths
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Lay a figure out now, by the pixels of a PNG, and keep that: a layout takes as long as drawing does.
+
+    Left to itself matplotlib does it for every file, and draws once for nothing beforehand.
+    """
+    engine, dpi, canvas = figure.get_layout_engine(), figure.dpi, figure.canvas
+    if engine is None:
+        yield
+        return
+    with matplotlib.rc_context(STYLE), np.errstate(over="ignore", invalid="ignore"):
+        try:
+            FigureCanvasAgg(figure)
+            figure.dpi = DPI
+            engine.execute(figure)
+        finally:
+            figure.dpi = dpi
+            figure.set_canvas(canvas)
+    figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)

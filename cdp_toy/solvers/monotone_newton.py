@@ -20,9 +20,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dpttrs
 
 from cdp_toy.continuous.model import LineModel, OutputCells
+from cdp_toy.solvers.spring_chain import solve_chain
 from cdp_toy.solvers.threads import one_blas_thread
 from cdp_toy.validation import Array
 
@@ -228,26 +228,26 @@ class _System:
             barrier_gradient[grid.at] = 0.0
         # stationarity with kap f' in place of v: what the potential misses is paid by the secant
         self.gradient = at.error_gradient + state.lam * at.distortion_gradient + kap * at.sum_gradient
-        right = np.stack([self.gradient, at.distortion_gradient, at.sum_gradient, barrier_gradient], axis=1)
-        self.response = _solve_chain(stiffness, ground, right)
+        right = np.stack([self.gradient, at.distortion_gradient, at.sum_gradient, barrier_gradient])
+        self.response = solve_chain(stiffness, ground, right)
         self.levels = np.eye(2)
         d, f = at.distortion_gradient, at.sum_gradient
         if task.limits_distortion:
-            self.levels[0] = d @ self.response[:, 1] + state.s / state.lam, d @ self.response[:, 2]
-            self.levels[1, 0] = f @ self.response[:, 1]
-        self.levels[1, 1] = f @ self.response[:, 2] + state.t / kap
+            self.levels[0] = d @ self.response[1] + state.s / state.lam, d @ self.response[2]
+            self.levels[1, 0] = f @ self.response[1]
+        self.levels[1, 1] = f @ self.response[2] + state.t / kap
 
     def step(self, asked_d: float, asked_f: float, tau: float) -> _Step:
         """Newton step for right-hand sides of lam s and kap t, and tau in z q = tau p."""
         task, state, at = self.task, self.state, self.at
         barrier = tau if state.z.any() else 0.0
-        free = self.response[:, 0] + barrier * self.response[:, 3]
+        free = self.response[0] + barrier * self.response[3]
         right = np.zeros(2)
         if task.limits_distortion:
             right[0] = at.distortion - task.max_distortion - at.distortion_gradient @ free + asked_d / state.lam
         right[1] = at.total - task.max_sum - at.sum_gradient @ free + asked_f / state.kap
         dlam, dkap = (float(x) for x in np.linalg.solve(self.levels, right))
-        du = -(free + dlam * self.response[:, 1] + dkap * self.response[:, 2])
+        du = -(free + dlam * self.response[1] + dkap * self.response[2])
         dq = np.diff(du, prepend=0.0, append=0.0)
         dv = self.gap + barrier * self.inverse + self.descent * dkap - dq / self.secant
         dz = barrier * self.inverse - state.z * (1 + dq / state.q)
@@ -272,25 +272,6 @@ class _System:
         if self.task.limits_distortion:
             total += state.lam * abs(at.distortion + state.s - self.task.max_distortion)
         return total
-
-
-def _solve_chain(stiffness: Array, ground: Array, right: Array) -> Array:
-    """Solve H x = right, H the matrix of a chain of springs between n - 1 points that are tied to the ground as well.
-
-    H_jj = ground_j + stiffness_j + stiffness_(j+1), H_j(j+1) = -stiffness_(j+1). Eliminating from one end adds up
-    springs in series and in parallel: no differences, so that stiff springs do not drown the ground. A point of
-    infinite ground stays where it is.
-    """
-    springs = stiffness.tolist()
-    pivots, tied = [], springs[0]
-    for here, spring in zip(ground.tolist(), springs[1:], strict=True):
-        tied += here
-        pivots.append(tied + spring)
-        tied = spring if tied == math.inf else tied * (spring / (tied + spring))
-    pivot = np.array(pivots)
-    answer, info = dpttrs(pivot, -stiffness[1:-1] / pivot[:-1], right)
-    assert info == 0
-    return np.asarray(answer)
 
 
 def _longest(change: Array | float, value: Array | float, share: float) -> float:
