@@ -79,7 +79,8 @@ def _laid_out(figure: Figure) -> Iterator[None]:
         try:
             FigureCanvasAgg(figure)
             figure.dpi = DPI
-            engine.execute(figure)
+            for _ in range(2):  # solids and colour bars find their size in the second round alone
+                engine.execute(figure)
         finally:
             figure.dpi = dpi
             figure.set_canvas(canvas)
