@@ -2,8 +2,8 @@
 
 The bounds are farthest apart at a vertex of the lower one. There either a solver is asked, or, at next to no cost, what
 is known around the vertex is mixed: the certificates of the planes that meet there, which prove a plane that lies
-higher, and the channels at the corners of the facet above, which attain a point that lies lower. Mixtures are proven
-themselves, and solvers are only asked where they are not good enough.
+higher, and the channels at the corners of the facet above, which attain a point that lies lower. What is made of them
+is proven by itself, and solvers are only asked where it is not good enough.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEVELS = 8
 #: Mixtures at neighbours do not wait for each other where gaps are so many times wider than what comes next, and places
 #: are well inside of their facets, with such weights of the corners: a mixture at every facet makes gaps a third.
 AHEAD, INSIDE = 3, 0.2
-#: A mixture is taken when its plane closes this share of the gap.
+#: A mixture is taken when its plane closes this share of the gap, or its point lies as far below the hull.
 HELPFUL = 0.1
 #: Places this near to one that was asked for, in units of the rectangle, are the same.
 SAME = 1e-9
