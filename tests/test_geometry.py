@@ -154,6 +154,15 @@ def test_mixtures_attain_the_hull(cloud: str) -> None:
         assert weights @ values[used] == pytest.approx(float(hull(d, p)), abs=1e-9)
 
 
+def test_mixtures_attain_the_hull_where_one_level_hardly_varies() -> None:
+    """Prices of that level are next to nothing in units of the rectangle, but parts from afar need less of it."""
+    places = np.array([[1.0, -7307], [0.414, -6630], [0.04396, -6.372e-5], [0.2825, 0.9999], [0.5424, 1]])
+    values = np.array([0.5605, 0.59039, 0.61431, 0.59832, 0.58268])
+    place = (0.38113379, 0.06133018)
+    used, weights = mixture(places, values, *place, UNIT)
+    assert weights @ values[used] == pytest.approx(float(lower_hull(UNIT, places, values)(*place)), abs=1e-10)
+
+
 def tangents(function: object, places: Array) -> Envelope:
     """Tangent planes by central differences."""
     h = 1e-6
