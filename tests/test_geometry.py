@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linprog
 
+from cdp_toy.surfaces.curves import BRACKETS, TANGENTS, VALUES, Curve
 from cdp_toy.surfaces.geometry import Envelope, Polygon, Scale, lower_hull, mixture
+from cdp_toy.surfaces.surface import traced_region
 from cdp_toy.surfaces.vertices import envelope_vertices, vertices_and_heights
 
 Array = np.ndarray
@@ -161,6 +163,24 @@ def test_mixtures_attain_the_hull_where_one_level_hardly_varies() -> None:
     place = (0.38113379, 0.06133018)
     used, weights = mixture(places, values, *place, UNIT)
     assert weights @ values[used] == pytest.approx(float(lower_hull(UNIT, places, values)(*place)), abs=1e-10)
+
+
+@pytest.mark.parametrize("width", [1e-6, 1e-3, 0.3])
+def test_the_region_of_no_margin_is_bounded_by_all_chords(width: float) -> None:
+    """Also by those to points far outside of a narrow rectangle."""
+    levels, least = np.array([0.0, 0.5, 1.0]), np.array([0.9, 0.5, 0.4])
+    brackets = np.array([(p, d, d, 0.0, p) for p, d in zip(levels, least, strict=True)], dtype=BRACKETS)
+    tangents = np.array([(1.0, 0.4, 0.2), (0.0, 0.9, 0.8)], dtype=TANGENTS)
+    attained = np.array(list(zip(levels, least, strict=True)), dtype=VALUES)
+    curve, scale = Curve((0.0, 1.0), brackets, tangents, attained), Scale((0.45, 0.0), (0.45 + width, 1.0))
+    unit = np.random.default_rng(4).random((500, 2))
+    d, p = scale.from_unit(unit).T
+    over = (d - curve.upper(p)) / width
+    clear = np.abs(over) > 1e-6
+    assert 0 < np.sum(over > 0) < 500
+    assert_array_equal(traced_region(scale, curve, 0.0).contains(unit[clear]), over[clear] > 0)
+    unattained = Curve((0.0, 1.0), brackets, tangents, attained[:0])
+    assert not traced_region(scale, unattained, 0.0).contains(unit).any()
 
 
 def tangents(function: object, places: Array) -> Envelope:
