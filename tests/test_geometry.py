@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linprog
 
+from cdp_toy.surfaces.curves import BRACKETS, TANGENTS, VALUES, Curve
 from cdp_toy.surfaces.geometry import Envelope, Polygon, Scale, lower_hull, mixture
+from cdp_toy.surfaces.surface import traced_region
 from cdp_toy.surfaces.vertices import envelope_vertices, vertices_and_heights
 
 Array = np.ndarray
@@ -152,6 +154,33 @@ def test_mixtures_attain_the_hull(cloud: str) -> None:
         assert weights.min() > 0
         assert np.all(weights @ places[used] <= np.array([d, p]) + 1e-11)
         assert weights @ values[used] == pytest.approx(float(hull(d, p)), abs=1e-9)
+
+
+def test_mixtures_attain_the_hull_where_one_level_hardly_varies() -> None:
+    """Prices of that level are next to nothing in units of the rectangle, but parts from afar need less of it."""
+    places = np.array([[1.0, -7307], [0.414, -6630], [0.04396, -6.372e-5], [0.2825, 0.9999], [0.5424, 1]])
+    values = np.array([0.5605, 0.59039, 0.61431, 0.59832, 0.58268])
+    place = (0.38113379, 0.06133018)
+    used, weights = mixture(places, values, *place, UNIT)
+    assert weights @ values[used] == pytest.approx(float(lower_hull(UNIT, places, values)(*place)), abs=1e-10)
+
+
+@pytest.mark.parametrize("width", [1e-6, 1e-3, 0.3])
+def test_the_region_of_no_margin_is_bounded_by_all_chords(width: float) -> None:
+    """Also by those to points far outside of a narrow rectangle."""
+    levels, least = np.array([0.0, 0.5, 1.0]), np.array([0.9, 0.5, 0.4])
+    brackets = np.array([(p, d, d, 0.0, p) for p, d in zip(levels, least, strict=True)], dtype=BRACKETS)
+    tangents = np.array([(1.0, 0.4, 0.2), (0.0, 0.9, 0.8)], dtype=TANGENTS)
+    attained = np.array(list(zip(levels, least, strict=True)), dtype=VALUES)
+    curve, scale = Curve((0.0, 1.0), brackets, tangents, attained), Scale((0.45, 0.0), (0.45 + width, 1.0))
+    unit = np.random.default_rng(4).random((500, 2))
+    d, p = scale.from_unit(unit).T
+    over = (d - curve.upper(p)) / width
+    clear = np.abs(over) > 1e-6
+    assert 0 < np.sum(over > 0) < 500
+    assert_array_equal(traced_region(scale, curve, 0.0).contains(unit[clear]), over[clear] > 0)
+    unattained = Curve((0.0, 1.0), brackets, tangents, attained[:0])
+    assert not traced_region(scale, unattained, 0.0).contains(unit).any()
 
 
 def tangents(function: object, places: Array) -> Envelope:
