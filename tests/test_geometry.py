@@ -7,9 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linprog
 
-from cdp_toy.surfaces.curves import BRACKETS, TANGENTS, VALUES, Curve
+from cdp_toy.surfaces.curves import BRACKETS, TANGENTS, VALUES, Curve, traced_region
 from cdp_toy.surfaces.geometry import Envelope, Polygon, Scale, lower_hull, mixture
-from cdp_toy.surfaces.surface import traced_region
 from cdp_toy.surfaces.vertices import envelope_vertices, vertices_and_heights
 
 Array = np.ndarray

@@ -1,4 +1,4 @@
-"""A certified curve over perception levels: D_min(P) or D_flat(P) between tangents below and chords above."""
+"""A certified curve over perception levels, D_min(P) or D_flat(P), between tangents and chords; what lies beyond it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull
+from cdp_toy.surfaces.geometry import BEYOND, Envelope, Hull, Polygon, Scale, convex_hull, lower_hull
 from cdp_toy.surfaces.vertices import envelope_vertices
 from cdp_toy.validation import Array
 
-__all__ = ["BRACKETS", "TANGENTS", "VALUES", "Curve"]
+__all__ = ["BRACKETS", "TANGENTS", "VALUES", "Curve", "traced_region"]
 
 #: Solved levels: proven bracket, price (fall per unit of P), perception of the channel that attains the upper end.
 BRACKETS = np.dtype([(name, "f8") for name in ("P", "lower", "upper", "price", "perception")])
@@ -79,3 +79,21 @@ class Curve:
     def _hull(self) -> Hull:
         rows = self.attained
         return lower_hull(self._scale, np.column_stack([np.zeros(len(rows)), rows["P"]]), rows["value"])
+
+
+def traced_region(scale: Scale, boundary: Curve, margin: float) -> Polygon:
+    """The rectangle where D >= D_min(P) + margin, on the safe side; with margin 0 down to the attained D_min(P)."""
+    if margin <= 0:
+        unit = scale.to_unit(np.column_stack([boundary.attained[name] for name in ("value", "P")]))
+        unit = unit[np.isfinite(unit).all(axis=1)]
+        if not len(unit):
+            return Polygon(np.zeros((1, 2)), np.array([-1.0]))
+        far = np.maximum(unit.max(axis=0), BEYOND)  # chords to points far off bound the curve within the rectangle, too
+        base = convex_hull(np.concatenate([unit, unit * [1, 0] + far * [0, 1], unit * [0, 1] + far * [1, 0], [far]]))
+        return Polygon.square().intersected(Polygon(base.equations[:, :2], -base.equations[:, 2]))
+    rows = boundary.tangents[np.isfinite(boundary.tangents["price"])]
+    normals = np.column_stack([-np.ones(len(rows)), -rows["price"]])
+    offsets = -(rows["value"] + rows["price"] * rows["P"] + margin) - normals @ np.array(scale.low)
+    normals = normals * scale.size
+    length = np.linalg.norm(normals, axis=1)
+    return Polygon.square().intersected(Polygon(normals / length[:, None], offsets / length))

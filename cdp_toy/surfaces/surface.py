@@ -17,8 +17,8 @@ from scipy.sparse import csr_array
 
 from cdp_toy.errors import InputError
 from cdp_toy.point import Point, Status
-from cdp_toy.surfaces.curves import Curve
-from cdp_toy.surfaces.geometry import BEYOND, Envelope, Hull, Polygon, Scale, convex_hull, lower_hull, mixture
+from cdp_toy.surfaces.curves import Curve, traced_region
+from cdp_toy.surfaces.geometry import BEYOND, Envelope, Hull, Polygon, Scale, lower_hull, mixture
 from cdp_toy.surfaces.vertices import vertices_and_heights
 from cdp_toy.validation import Array, Mask, check_level
 
@@ -333,21 +333,3 @@ class Surface:
             for name, value in self._facts()
         )
         return f"<table>{rows}</table>"
-
-
-def traced_region(scale: Scale, boundary: Curve, margin: float) -> Polygon:
-    """The rectangle where D >= D_min(P) + margin, on the safe side; with margin 0 down to the attained D_min(P)."""
-    if margin <= 0:
-        unit = scale.to_unit(np.column_stack([boundary.attained[name] for name in ("value", "P")]))
-        unit = unit[np.isfinite(unit).all(axis=1)]
-        if not len(unit):
-            return Polygon(np.zeros((1, 2)), np.array([-1.0]))
-        far = np.maximum(unit.max(axis=0), BEYOND)  # chords to points far off bound the curve within the rectangle, too
-        base = convex_hull(np.concatenate([unit, unit * [1, 0] + far * [0, 1], unit * [0, 1] + far * [1, 0], [far]]))
-        return Polygon.square().intersected(Polygon(base.equations[:, :2], -base.equations[:, 2]))
-    rows = boundary.tangents[np.isfinite(boundary.tangents["price"])]
-    normals = np.column_stack([-np.ones(len(rows)), -rows["price"]])
-    offsets = -(rows["value"] + rows["price"] * rows["P"] + margin) - normals @ np.array(scale.low)
-    normals = normals * scale.size
-    length = np.linalg.norm(normals, axis=1)
-    return Polygon.square().intersected(Polygon(normals / length[:, None], offsets / length))

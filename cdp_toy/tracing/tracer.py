@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from cdp_toy.errors import InputError
 from cdp_toy.point import Bracket, Point, Status
-from cdp_toy.surfaces.curves import BRACKETS, TANGENTS, VALUES, Curve
+from cdp_toy.surfaces.curves import BRACKETS, TANGENTS, VALUES, Curve, traced_region
 from cdp_toy.surfaces.geometry import Polygon, Scale
-from cdp_toy.surfaces.surface import ATTAINED, PLANES, POINTS, Surface, traced_region
+from cdp_toy.surfaces.surface import ATTAINED, PLANES, POINTS, Surface
 from cdp_toy.tracing.oracles import Ask, Question, TracedOracle
 from cdp_toy.tracing.sandwich import Sandwich
 from cdp_toy.validation import Array
