@@ -184,6 +184,19 @@ def test_distortion_of_three_classes_by_moments():
         assert family.distortion(a) == pytest.approx((1 - a) ** 2 * second + a**2 * 0.64, abs=1e-13)
 
 
+@pytest.mark.parametrize("name", PERCEPTIONS)
+def test_the_family_begins_where_it_has_a_best_member(families, name):
+    family = families[name]
+    least = family.least_perception().perception
+    levels = least + np.array([[-1e-3, 1e-3], [0.01, 0.3]])
+    begins = family.begins(levels)
+    assert begins.shape == levels.shape and begins[0, 0] == INF and np.all(np.isfinite(begins.ravel()[1:]))
+    assert family.begins(INF) == pytest.approx(family.least_distortion().distortion, abs=1e-12)
+    for level, begin in zip(levels.ravel()[1:], begins.ravel()[1:], strict=True):
+        assert np.isfinite(family.best_error_rate(begin * (1 + 1e-12), level))
+        assert np.isnan(family.best_error_rate(begin * (1 - 1e-9), level))
+
+
 @pytest.mark.parametrize("name", ["kl", "tv", "chi2", "reverse_chi2"])
 def test_best_error_rate_against_brute_force(families, name):
     family = families[name]

@@ -284,6 +284,12 @@ class LinearDenoiserFamily:
             out[perceptions == level] = self._search.least_errors(distortions[perceptions == level], float(level))
         return _plain(out)
 
+    def begins(self, max_perception: ArrayLike) -> Array:
+        """Least distortion min{MSE(a) : d(a) <= P} at levels P of any shape [squared units of x]; inf without one."""
+        levels = np.asarray(max_perception, dtype=np.float64)
+        found = [self._search.least_distortion_within(level) for level in levels.ravel().tolist()]
+        return np.array(found).reshape(levels.shape)
+
     def least_error(self) -> LinearOptimum:
         """The member of least error rate in a_range."""
         return cast(LinearOptimum, self.best(math.inf, math.inf))

@@ -114,6 +114,11 @@ class ScalarSearch:
             out[some] = np.fmin(out[some], best)
         return out
 
+    def least_distortion_within(self, max_perception: float) -> float:
+        """Least distortion at a level P; inf where nothing is feasible."""
+        intervals = np.array(self._perception_sets.intervals(max_perception)).reshape(-1, 2)
+        return float(np.min(self._distortion(np.clip(self._vertex, *intervals.T)), initial=math.inf))
+
     @cached_property
     def _least_known(self) -> Array:
         return np.asarray(self._error_rate(self._error_minima))

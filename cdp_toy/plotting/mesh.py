@@ -33,6 +33,8 @@ __all__ = [
 
 #: Halvings of an interval: a picture shows less than 2^-30 of it.
 HALVINGS = 30
+#: A curve that is known is drawn right of itself by this share: on it rounding decides.
+BESIDE = 1e-12
 
 #: A function of D and P, arrays of one shape.
 TwoLevels = Callable[[Array, Array], Array]
@@ -117,6 +119,7 @@ def finite_places(
     n: int,
     logarithmic: bool,
     start: Callable[[Array], Array] | None = None,
+    begins: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, Array] | None:
     """Places D and P where a function is finite: from some curve on, falling with P, to the right end of D.
 
@@ -132,6 +135,8 @@ def finite_places(
         Whether rows are spaced for a logarithmic axis of P.
     start : callable, optional
         From levels P to distortions left of which nothing is finite.
+    begins : callable, optional
+        From levels P to the curve itself; it is searched otherwise.
 
     Returns
     -------
@@ -144,6 +149,9 @@ def finite_places(
         return function(np.full(p.shape, d_high), p)
 
     def begin(p: Array) -> Array:
+        if begins is not None:
+            curve = begins(p) * (1 + BESIDE)
+            return np.where(curve <= d_high, np.maximum(curve, d_low), np.nan)
         left = np.full(p.shape, d_low) if start is None else np.clip(start(p), d_low, d_high)
         return first_finite(lambda d: function(d, p), left, np.full(p.shape, d_high))
 
@@ -199,8 +207,8 @@ def surface_mesh(surface: Surface, n: int, function: TwoLevels | None = None) ->
 def linear_mesh(linear: LinearDenoiserFamily | PlaneLinearFamily, surface: Surface, n: int) -> Mesh | None:
     """The best error rate of a linear family over the rectangle of a surface; None where it has no member there."""
     check_linear(linear)
-    best = linear.best_error_rate
-    places = finite_places(best, surface.distortion, surface.perception, n, is_logarithmic(surface))
+    best, begins = linear.best_error_rate, linear.begins if isinstance(linear, LinearDenoiserFamily) else None
+    places = finite_places(best, surface.distortion, surface.perception, n, is_logarithmic(surface), begins=begins)
     return None if places is None else Mesh(*places, best(*places))
 
 
