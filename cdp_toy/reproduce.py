@@ -32,7 +32,7 @@ from cdp_toy.study import CELLS_ON_LINE, Kind, Study, paper_study, portrait_grid
 from cdp_toy.summaries import table_text, write_csv
 from cdp_toy.surface_files import load_surface
 from cdp_toy.traced_surfaces import HEADER as PLAN_HEADER
-from cdp_toy.traced_surfaces import PAPER_MARGIN, Plan, line_of, paper_plan, plan_of, start
+from cdp_toy.traced_surfaces import PAPER_MARGIN, Traced, line_of, paper_plan, plan_of, start
 from cdp_toy.workers import Workers
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def reproduce(
             file.unlink(missing_ok=True)
     journal = Journal(out / "rows.jsonl", settings)
     with Workers(workers) as pool:
-        plans, tracing = [], []
+        plans, tracing = [], {}
         if paper and gap != 0:  # what takes longest begins first
             kinds = (False, True) if continuous else (False,)
             plans = [paper_plan(study, n, gap, out, kind) for kind in kinds for study in studies]
@@ -155,11 +155,15 @@ def reproduce(
         written += _surface_figure(out, studies, journal, "figure3_exact_surface" if paper else "surface")
         if tracing:
             say(f"\nwhole surfaces: waiting for {len(tracing)}, bounded at every (D, P)")
-        for task in tracing:
-            task.result()
+        traced = []
+        for plan in plans:  # what ended early is read while others are at work
+            if plan.path in tracing:
+                tracing[plan.path].result()
+            surface = load_surface(plan.path)
+            traced.append(Traced(plan, surface, line_of(plan, surface)))
     few = len(studies)
-    written += _drawn(out, "figure4_whole_surfaces" if paper else "whole_surface", plans[:few], studies, paper, say)
-    written += _drawn(out, "figure5_continuous_surfaces", plans[few:], studies, paper, say)
+    written += _drawn(out, "figure4_whole_surfaces" if paper else "whole_surface", traced[:few], studies, paper, say)
+    written += _drawn(out, "figure5_continuous_surfaces", traced[few:], studies, paper, say)
     written += [path for study in studies for path in _channel(out, study, journal, say)]
     say("\nfiles: " + ", ".join(str(p) for p in written))
     return written
@@ -199,17 +203,17 @@ def _enclosures(
 
 
 def _drawn(
-    out: Path, name: str, plans: list[Plan], studies: list[Study], paper: bool, say: Callable[[str], None]
+    out: Path, name: str, traced: list[Traced], studies: list[Study], paper: bool, say: Callable[[str], None]
 ) -> list[Path]:
     """Table and figure of whole surfaces that were traced."""
-    if not plans:
+    if not traced:
         return []
     from cdp_toy import figures
 
-    surfaces = [load_surface(plan.path) for plan in plans]
-    lines = [line_of(plan, surface) for plan, surface in zip(plans, surfaces, strict=True)]
+    plans, surfaces, lines = zip(*traced, strict=True)
     scope = "continuous" if isinstance(plans[0].problem, CDPProblem) else "grid"
-    say("\n" + table_text(f"Whole surfaces (bounds at every (D, P) of the rectangle, {scope})", PLAN_HEADER, lines))
+    title = f"Whole surfaces (bounds at every (D, P) of the rectangle, {scope})"
+    say("\n" + table_text(title, PLAN_HEADER, list(lines)))
     if paper:
         say(f"  the gap is met where D >= D_min(P) + {PAPER_MARGIN:g}; the strip before it is hatched in the figure")
     families = [study.families.get("linear_family") for study in studies]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from cdp_toy.surfaces import Surface
 from cdp_toy.tracing import trace
 from cdp_toy.tracing.fingerprint import fingerprint
 
-__all__ = ["HEADER", "PAPER_MARGIN", "Plan", "kept", "line_of", "paper_plan", "plan_of", "start"]
+__all__ = ["HEADER", "PAPER_MARGIN", "Plan", "Traced", "kept", "line_of", "paper_plan", "plan_of", "start"]
 
 #: Where a surface is not closed by so many solves its file says how far it got.
 MOST_SOLVES = 400
@@ -58,6 +59,14 @@ class Plan:
         return self.path.with_suffix(".sqlite") if isinstance(self.problem, DiscreteProblem) else None
 
 
+class Traced(NamedTuple):
+    """A surface that was traced, and its row of the table."""
+
+    plan: Plan
+    surface: Surface
+    line: list[object]
+
+
 def paper_plan(study: Study, n: int | tuple[int, int] | None, gap: float | None, out: Path, continuous: bool) -> Plan:
     """The surface of a toy of the paper, on a grid of n cells or of the continuous problem."""
     model = study.problem
@@ -87,12 +96,12 @@ def plan_of(study: Study, rows: tuple[Row, ...], gap: float | None, out: Path) -
     )
 
 
-def start(plans: Sequence[Plan], pool: Executor) -> list[Future[None]]:
+def start(plans: Sequence[Plan], pool: Executor) -> dict[Path, Future[None]]:
     """Begin to trace the surfaces whose files are not there from an earlier run, one surface per task of a pool.
 
     Answers are in journals until the file is written, so that a run that was stopped goes on where it was.
     """
-    return [pool.submit(_trace, plan) for plan in plans if not kept(plan)]
+    return {plan.path: pool.submit(_trace, plan) for plan in plans if not kept(plan)}
 
 
 def kept(plan: Plan) -> bool:
