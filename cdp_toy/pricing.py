@@ -151,11 +151,13 @@ class Pricing:
             np.ascontiguousarray(costs),
             which,
             weight,
-            np.ascontiguousarray(square.mean_y, dtype=np.float64),
-            np.asarray(square.variance_y, dtype=np.float64),
-            np.ascontiguousarray(square.mean_x, dtype=np.float64),
-            np.asarray(square.variance_x, dtype=np.float64),
+            *(_writable(table) for table in (square.mean_y, square.variance_y, square.mean_x, square.variance_x)),
         )
+
+
+def _writable(table: Array) -> Array:
+    """A table that loops need not be compiled anew for."""
+    return np.require(table, np.float64, ["C", "W"])
 
 
 def _parts(cost: Cost) -> tuple[ClassCost | None, SquaredErrorCost | None, float | None]:

@@ -312,6 +312,43 @@ def test_laws_from_neighbours_are_best(name: str, threshold: float | None) -> No
         assert abs(found.error_rate[k] - goals[k].upper_bound) <= found.error_rate[k] - bound[k] + goals[k].gap + 1e-10
 
 
+@pytest.mark.parametrize("name", sorted(set(LEVELS) - {STARVING}))
+@both
+def test_a_decision_at_the_end_of_an_observation_is_no_obstacle(name: str, threshold: float | None) -> None:
+    """The surface has a ridge there: prices jump, and the best law is found on both of its sides and on it."""
+    grid, level = toy(name, threshold, 201), LEVELS[name]
+    line, cut = line_of(grid), Task(line_of(grid).error_steps).loose
+    least, flat = cdp.min_distortion(grid, level).upper, cdp.flat_distortion(grid, level)
+    most = least + 0.05 if flat is None else flat.upper
+    ends = [cdp.solve(grid, least + share * (most - least), level) for share in (0.005, 0.8)]
+    assert cut is not None
+
+    def decision(laws: Array) -> float:
+        return float(laws[0, : cut + 1].sum())
+
+    laws = [line.ordered(point.output_law[None]) for point in ends]
+    rows = [int(line.row_of(np.array([decision(law)]))[0]) for law in laws]
+    assert rows[0] != rows[1]
+    end = line.ends[min(rows)]
+    inner, outer = (point.max_distortion for point in ends)
+    falling = decision(laws[0]) > end
+    law = laws[0]
+    for _ in range(60):
+        middle = 0.5 * (inner + outer)
+        best, _ = laws_at(line, law, (np.array([middle]), np.array([level])))
+        law = best.laws if best.ended[0] else line.ordered(cdp.solve(grid, middle, level).output_law[None])
+        inner, outer = (middle, outer) if (decision(law) > end) == falling else (inner, middle)
+    assert decision(law) == pytest.approx(end, abs=1e-12)
+    away = np.array([0.0, 1e-13, -1e-13, 1e-10, -1e-10, 1e-6, -1e-6])
+    levels = outer + away, np.full(len(away), level)
+    best, bound = laws_at(line, np.tile(law, (len(away), 1)), levels)
+    assert best.ended.all()
+    assert np.all(line.achieved(best.laws).error_rate - bound < 1e-9)
+    first, last = (line.error_steps[row, cut] for row in (min(rows), min(rows) + 1))
+    kap = best.multipliers.price_perception[-2:]
+    assert (kap[1] / kap[0] == pytest.approx(last / first, rel=1e-3)) == falling
+
+
 @every
 @both
 def test_one_law_of_many_is_found_as_if_alone(name: str, threshold: float | None) -> None:
@@ -461,6 +498,19 @@ def test_boundary_curves_agree_with_other_methods(name: str, threshold: float | 
         assert found.feasible and found.objective <= bracket.upper + 1e-14
         if name != STARVING and height == 1.0:
             assert certify(program, 1e-9).solver == "Newton's method on cuts"
+
+
+def test_cone_solvers_are_not_asked_for_what_slack_is_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Next to the least P of the floor its price is without bound, and so is what the slack of P is worth."""
+    grid = toy("kl", None, 51)
+    least, most = 1e-3, 1e-2
+    while most - least > 1e-9:
+        middle = 0.5 * (least + most)
+        least, most = (least, middle) if cdp.flat_distortion(grid, middle, tol=1e-5) else (middle, most)
+    asked: list[Program] = []
+    monkeypatch.setattr("cdp_toy.solvers.reference.hint", lambda program, *_: asked.append(program))
+    bracket = cdp.flat_distortion(grid, most)
+    assert bracket is not None and 1e-9 < bracket.gap < 1e-7 and not asked
 
 
 @every

@@ -57,6 +57,9 @@ LARGEST_TIGHTENING, LARGEST_SHARE = 1e-6, 0.1
 #: toy that the chain left open (n = 101, both classifiers) closed to 1e-7.
 MOST_PRICES = 24
 
+#: A gap of no more than what the slack of levels is worth, and than so many tolerances, is left: next to the end of a
+#: boundary curve, where P is dear, ten times the time of everything before had closed none of it.
+SLACK_WORTH, NOT_FAR = 1.1, 100
 #: Prices below this move C by less than 1e-9 over distortions of order one: the level is slack.
 LEAST_PRICE = 1e-9
 
@@ -136,6 +139,12 @@ class _State:
     def gap(self) -> float:
         """Certified gap so far."""
         return math.inf if self.best is None else self.best.objective - self.bound.value
+
+    def slack_alone(self) -> bool:
+        """Whether what is open is no more than what the slack of the levels is worth."""
+        bound, program = self.bound, self.program
+        worth = bound.price_distortion * program.distortion_slack + bound.price_perception * program.perception_slack
+        return self.gap() <= min(SLACK_WORTH * worth, NOT_FAR * self.tol)
 
     def take(self, hint: Hint, repaired: bool = True) -> None:
         """Certify one hint; a channel that misses the levels is repaired unless told otherwise."""
@@ -308,6 +317,8 @@ def _hints(
         yield transport.hint(program, budget)
         if math.isfinite(program.max_distortion):  # HiGHS may find nothing next to D_min(0)
             yield from _price_search(program, state, solver, budget)
+        return
+    if solver == "auto" and state.slack_alone():
         return
     all_pairs = solver == "auto" and smooth and n_y * n_x <= MOST_PAIRS_FOR_ALL
     if method == "interior_point" or all_pairs:

@@ -131,7 +131,8 @@ def _moved(
         part = min(1.0, (1 - kept) / max(falls, 1e-300))
         if not (fine and part >= stuck):
             new_lam[k] = np.nan
-            new_cuts[k], there[k] = cuts[k], rows[k]
+            for j in range(n):  # rows at once bring an error message with them, which takes a second to compile
+                new_cuts[k, j], there[k, j] = cuts[k, j], rows[k, j]
             continue
         for j in range(n):
             cut, row = cuts[k, j] + part * x[j], rows[k, j]
@@ -155,8 +156,12 @@ def _placed(
     slope: Array,
     care: float,
     held: int,
+    loose: int,
 ) -> tuple[Indices, Mask]:
-    """Where cuts are and whether they are pinned, after a step that took them `there`; the cut `held` stays pinned."""
+    """Where cuts are and whether they are pinned, after a step that took them `there`.
+
+    The cut `held` stays pinned, the cut `loose` is never.
+    """
     m, n = rows.shape
     last = len(steps) - 1
     new_rows, new_pinned = there.copy(), np.zeros((m, n), dtype=np.bool_)
@@ -175,6 +180,9 @@ def _placed(
                     excess[j] = max(slope[k, j] - low, high - slope[k, j])
                     worst = max(worst, excess[j])
                 new_rows[k, j], new_pinned[k, j] = row, True
+            elif j == loose:
+                if np.sign(steps[row, j]) != np.sign(steps[there[k, j], j]):
+                    new_rows[k, j] = row
             elif abs(there[k, j] - row) == 1:
                 crossed = True
                 new_rows[k, j], new_pinned[k, j] = min(row, there[k, j]), True

@@ -11,6 +11,10 @@ distortion and perception whose prices are lam and kap. Places are corrected aft
 its observation is pinned where it does, a pinned one whose s_j is out of bounds is freed. From a law nearby this ends
 after few steps with the exact solution; where it does not, what is found is proven all the same.
 
+Where the classes of letters change at one cut alone, that one is never pinned: the equations of all others hold for
+multiples of lam and kap, which both levels cannot be met by, and so the cut is what the levels say, wherever it lies.
+It keeps to observations of one class, as if the last one were longer than it is: beyond there is the floor.
+
 The places are what makes it hard: from a law far away they go in circles. With slopes in place of the steps of g_j at
 the ends of observations (`Task.blur`) there are none, and the law that is found is near the exact one.
 """
@@ -18,6 +22,7 @@ the ends of observations (`Task.blur`) there are none, and the law that is found
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -88,6 +93,12 @@ class Task:
     rounds: int = ROUNDS
     budget: Budget = field(default_factory=Budget)
 
+    @cached_property
+    def loose(self) -> int | None:
+        """The cut that is never pinned, by number, where there is one."""
+        decisions = np.flatnonzero(np.any(self.steps != 0, axis=0))
+        return int(decisions[0]) if len(decisions) == 1 else None
+
 
 class _State(NamedTuple):
     """Cuts, shape (m, n_x - 1): their places, observations, whether they are pinned to the end of it; prices (m,).
@@ -122,7 +133,7 @@ def best_laws(
         To begin with, shape (m,) each; those that fit best otherwise.
     """
     with np.errstate(all="ignore"):  # what fails is left out
-        cuts = np.cumsum(start, axis=1)[:, :-1]
+        cuts = np.ascontiguousarray(np.cumsum(start, axis=1)[:, :-1])  # loops are compiled once
         rows, pinned = line.row_of(cuts), np.zeros(cuts.shape, dtype=bool)
         if task.held is not None:
             row, cut = task.held
@@ -259,8 +270,7 @@ def _step(line: LineProblem, task: Task, state: _State, d: Array, p: Array, care
     if task.blur > 0:
         return _state(line, cuts, np.where(pinned, rows, there), pinned, lam, kap), whole & (way < BLURRED_STILL)
     moved = _placed(line, task, _state(line, cuts, rows, pinned, lam, kap), there, care)
-    same = (moved.rows == rows).all(axis=1) & (moved.pinned == pinned).all(axis=1)
-    return moved, same & whole & (way < STILL)
+    return moved, _same(task, state, moved, there) & whole & (way < STILL)
 
 
 def _compiled_step(
@@ -274,17 +284,27 @@ def _compiled_step(
         *(*state[:6], state.rise, bend, d, over, (KEPT, GROWTH, SPARE, STUCK)),
     )
     moved = _state(line, cuts, state.rows, state.pinned, lam, kap)
-    held = -1 if task.held is None else task.held[1]
+    held, loose = -1 if task.held is None else task.held[1], -1 if task.loose is None else task.loose
     slope = kap[:, None] * moved.rise
-    rows, pinned = loops.placed(*tables, state.rows, state.pinned, there, lam, slope, care, held)
-    same = (rows == state.rows).all(axis=1) & (pinned == state.pinned).all(axis=1)
-    return moved._replace(rows=rows, pinned=pinned), same & whole & (way < STILL)
+    rows, pinned = loops.placed(*tables, state.rows, state.pinned, there, lam, slope, care, held, loose)
+    moved = moved._replace(rows=rows, pinned=pinned)
+    return moved, _same(task, state, moved, there) & whole & (way < STILL)
+
+
+def _same(task: Task, before: _State, after: _State, there: Indices) -> Mask:
+    """Whose cuts are where they were, after a step that took them `there`."""
+    same = (after.rows == before.rows).all(axis=1) & (after.pinned == before.pinned).all(axis=1)
+    return same if task.loose is None else same & (there[:, task.loose] == before.rows[:, task.loose])
 
 
 def _placed(line: LineProblem, task: Task, state: _State, there: Indices, care: float) -> _State:
     """Pin cuts that leave their observation for the next one, follow those that go farther, free pinned ones."""
     rows, pinned, lam = state.rows, state.pinned, state.lam[:, None]
     crossed = ~pinned & (np.abs(there - rows) == 1)
+    if task.loose is not None:
+        side, here, ahead = np.sign(task.steps[:, task.loose]), rows[:, task.loose], there[:, task.loose]
+        crossed[:, task.loose], there = False, there.copy()
+        there[:, task.loose] = np.where(side[here] == side[ahead], ahead, here)
     if not pinned.any():
         return state._replace(rows=np.where(crossed, np.minimum(rows, there), there), pinned=crossed)
     slope = state.kap[:, None] * state.rise

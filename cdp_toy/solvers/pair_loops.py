@@ -223,7 +223,7 @@ def _unfold(
         dv += dlam * dv_lam
     change_q = secant * (missed_potential - dv - slope * dkap)
     if not seen.all():
-        followed[:] = open_columns
+        followed = open_columns.copy()
         for k in range(len(rows)):
             followed[columns[k]] += theta[k] * du[rows[k]]
         for j in range(n):
