@@ -293,8 +293,8 @@ def _compiled_step(
 
 def _same(task: Task, before: _State, after: _State, there: Indices) -> Mask:
     """Whose cuts are where they were, after a step that took them `there`."""
-    same = (after.rows == before.rows).all(axis=1) & (after.pinned == before.pinned).all(axis=1)
-    return same if task.loose is None else same & (there[:, task.loose] == before.rows[:, task.loose])
+    same: Mask = (after.rows == before.rows).all(axis=1) & (after.pinned == before.pinned).all(axis=1)
+    return same if task.loose is None else np.asarray(same & (there[:, task.loose] == before.rows[:, task.loose]))
 
 
 def _placed(line: LineProblem, task: Task, state: _State, there: Indices, care: float) -> _State:
