@@ -10,6 +10,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from cdp_toy.errors import InputError
@@ -57,12 +59,21 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
 
 
 def _write(figure: Figure, path: Path) -> None:
+    """Draw into a file: `Figure.savefig` would draw once for nothing before."""
+    kind, dpi, canvas = path.suffix.lower(), figure.dpi, figure.canvas
     # mplot3d projects the masked corners of a surface with whatever their memory holds; the overflow is not drawn
     with matplotlib.rc_context(STYLE), np.errstate(over="ignore", invalid="ignore"):
-        if path.suffix.lower() == ".png":
-            figure.savefig(path, dpi=DPI)
-        else:
-            figure.savefig(path, metadata={"CreationDate" if path.suffix.lower() == ".pdf" else "Date": None})
+        try:
+            if kind == ".png":
+                figure.dpi = DPI
+                FigureCanvasAgg(figure).print_png(path)
+            elif kind == ".pdf":
+                FigureCanvasPdf(figure).print_pdf(path, metadata={"CreationDate": None})
+            else:
+                FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
+        finally:
+            figure.dpi = dpi
+            figure.set_canvas(canvas)
 
 
 @contextmanager
