@@ -30,9 +30,8 @@ from cdp_toy.solving import solve
 from cdp_toy.sources import PlaneSource, TableSource
 from cdp_toy.study import CELLS_ON_LINE, Kind, Study, paper_study, portrait_grid, study_of
 from cdp_toy.summaries import table_text, write_csv
-from cdp_toy.surface_files import load_surface
 from cdp_toy.traced_surfaces import HEADER as PLAN_HEADER
-from cdp_toy.traced_surfaces import PAPER_MARGIN, Traced, line_of, paper_plan, plan_of, start
+from cdp_toy.traced_surfaces import PAPER_MARGIN, Traced, paper_plan, plan_of, start, traced
 from cdp_toy.workers import Workers
 
 if TYPE_CHECKING:
@@ -137,12 +136,13 @@ def reproduce(
             file.unlink(missing_ok=True)
     journal = Journal(out / "rows.jsonl", settings)
     with Workers(workers) as pool:
-        plans, tracing = [], {}
-        if paper and gap != 0:  # what takes longest begins first
+        plans = []
+        if paper and gap != 0:
             kinds = (False, True) if continuous else (False,)
             plans = [paper_plan(study, n, gap, out, kind) for kind in kinds for study in studies]
-            tracing = start(plans[::-1], pool)
+        tracing = start(plans[-1:], pool)  # what takes longest begins first, the others when this process has drawn
         written = _paper_figures(out, studies[0], say) if paper else _portrait(out, studies[0])
+        tracing |= start(plans[-2::-1], pool)
         try:
             _scan(studies, journal, levels, points, pool, say)
         finally:  # whatever ends the scan, what is known is tabulated
@@ -155,15 +155,15 @@ def reproduce(
         written += _surface_figure(out, studies, journal, "figure3_exact_surface" if paper else "surface")
         if tracing:
             say(f"\nwhole surfaces: waiting for {len(tracing)}, bounded at every (D, P)")
-        traced = []
+        found = []
         for plan in plans:  # what ended early is read while others are at work
             if plan.path in tracing:
                 tracing[plan.path].result()
-            surface = load_surface(plan.path)
-            traced.append(Traced(plan, surface, line_of(plan, surface)))
-    few = len(studies)
-    written += _drawn(out, "figure4_whole_surfaces" if paper else "whole_surface", traced[:few], studies, paper, say)
-    written += _drawn(out, "figure5_continuous_surfaces", traced[few:], studies, paper, say)
+            found.append(traced(plan, pool))
+        pool.shutdown(wait=False)  # processes end while this one draws
+        few = len(studies)
+        written += _drawn(out, "figure4_whole_surfaces" if paper else "whole_surface", found[:few], studies, paper, say)
+        written += _drawn(out, "figure5_continuous_surfaces", found[few:], studies, paper, say)
     written += [path for study in studies for path in _channel(out, study, journal, say)]
     say("\nfiles: " + ", ".join(str(p) for p in written))
     return written
@@ -203,22 +203,23 @@ def _enclosures(
 
 
 def _drawn(
-    out: Path, name: str, traced: list[Traced], studies: list[Study], paper: bool, say: Callable[[str], None]
+    out: Path, name: str, found: list[Traced], studies: list[Study], paper: bool, say: Callable[[str], None]
 ) -> list[Path]:
     """Table and figure of whole surfaces that were traced."""
-    if not traced:
+    if not found:
         return []
     from cdp_toy import figures
 
-    plans, surfaces, lines = zip(*traced, strict=True)
-    scope = "continuous" if isinstance(plans[0].problem, CDPProblem) else "grid"
-    title = f"Whole surfaces (bounds at every (D, P) of the rectangle, {scope})"
-    say("\n" + table_text(title, PLAN_HEADER, list(lines)))
-    if paper:
-        say(f"  the gap is met where D >= D_min(P) + {PAPER_MARGIN:g}; the strip before it is hatched in the figure")
+    plans, surfaces, lines = zip(*found, strict=True)
     families = [study.families.get("linear_family") for study in studies]
     figure = figures.figure_4([plan.name for plan in plans], surfaces, families)
-    return [*(plan.path for plan in plans), *figures.save(figure, out, name)]
+    written = [*(plan.path for plan in plans), *figures.save(figure, out, name)]
+    scope = "continuous" if isinstance(plans[0].problem, CDPProblem) else "grid"
+    title = f"Whole surfaces (bounds at every (D, P) of the rectangle, {scope})"
+    say("\n" + table_text(title, PLAN_HEADER, [line.result() for line in lines]))
+    if paper:
+        say(f"  the gap is met where D >= D_min(P) + {PAPER_MARGIN:g}; the strip before it is hatched in the figure")
+    return written
 
 
 def _portrait(out: Path, study: Study) -> list[Path]:

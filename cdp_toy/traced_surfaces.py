@@ -22,7 +22,7 @@ from cdp_toy.surfaces import Surface
 from cdp_toy.tracing import trace
 from cdp_toy.tracing.fingerprint import fingerprint
 
-__all__ = ["HEADER", "PAPER_MARGIN", "Plan", "Traced", "kept", "line_of", "paper_plan", "plan_of", "start"]
+__all__ = ["HEADER", "PAPER_MARGIN", "Plan", "Traced", "kept", "paper_plan", "plan_of", "start", "traced"]
 
 #: Where a surface is not closed by so many solves its file says how far it got.
 MOST_SOLVES = 400
@@ -60,11 +60,11 @@ class Plan:
 
 
 class Traced(NamedTuple):
-    """A surface that was traced, and its row of the table."""
+    """A surface that was traced, and its row of the table, which takes as long to make as a picture."""
 
     plan: Plan
     surface: Surface
-    line: list[object]
+    line: Future[list[object]]
 
 
 def paper_plan(study: Study, n: int | tuple[int, int] | None, gap: float | None, out: Path, continuous: bool) -> Plan:
@@ -123,8 +123,14 @@ def kept(plan: Plan) -> bool:
     )
 
 
-def line_of(plan: Plan, surface: Surface) -> list[object]:
+def traced(plan: Plan, pool: Executor) -> Traced:
+    """What is in the file of a surface."""
+    return Traced(plan, load_surface(plan.path), pool.submit(_line, plan))
+
+
+def _line(plan: Plan) -> list[object]:
     """A row of the table."""
+    surface = load_surface(plan.path)
     gap, d, p = surface.widest
     ranges = (f"{low:g} to {high:g}" for low, high in (surface.distortion, surface.perception))
     counts = (int(surface.about["solves"]), len(surface.hyperplanes), len(surface.attained))

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
 from cdp_toy.cells import ErasedOr, LineCells, PlaneCells
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.plotting.mixtures import with_problem
 from cdp_toy.plotting.plane import drawn_centres, drawn_ends
-from cdp_toy.plotting.style import ACCENT, STYLE
+from cdp_toy.plotting.style import ACCENT, STYLE, new_figure
 from cdp_toy.solution import Solution
 from cdp_toy.surfaces import MixedPoint
 from cdp_toy.validation import Array
@@ -62,7 +61,7 @@ def plot_channel(
     """
     point = with_problem(solution, problem)
     with matplotlib.rc_context(STYLE):
-        axes = plt.figure(layout="constrained").add_subplot() if ax is None else ax
+        axes = new_figure().add_subplot() if ax is None else ax
         grid = point.problem.grid
         if grid is not None and isinstance(grid.x_cells, PlaneCells):
             _arrows(axes, point)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.ticker import ScalarFormatter
 
 from cdp_toy.errors import InputError
 from cdp_toy.perceptions import perception_from
 from cdp_toy.plotting.mesh import curve_levels, is_logarithmic
-from cdp_toy.plotting.style import ACCENT, STYLE
+from cdp_toy.plotting.style import ACCENT, STYLE, new_figure
 from cdp_toy.surfaces import Curve, Surface
 from cdp_toy.validation import Array
 
@@ -42,7 +41,7 @@ SHADE, HATCH = "0.88", "0.62"
 def new_axes(ax: Axes | None, solid: bool = False) -> Axes:
     """The given axes, checked, or new ones in a figure of their own."""
     if ax is None:
-        figure = plt.figure(layout="constrained")
+        figure = new_figure()
         return figure.add_subplot(projection="3d") if solid else figure.add_subplot()
     if (ax.name == "3d") != solid:
         need = 'axes made with projection="3d"' if solid else "plane axes"

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
-from matplotlib import pyplot as plt
 
 from cdp_toy.cells import LineCells, PlaneCells
 from cdp_toy.finite import DiscreteProblem
 from cdp_toy.plotting.mixtures import with_problem
 from cdp_toy.plotting.plane import cell_density, draw_law, drawn_ends
-from cdp_toy.plotting.style import ACCENT, DARK, LIGHT, STYLE
+from cdp_toy.plotting.style import ACCENT, DARK, LIGHT, STYLE, new_figure
 from cdp_toy.solution import Solution
 from cdp_toy.surfaces import MixedPoint
 
@@ -60,7 +59,7 @@ def plot_output_law(
     cells = None if grid.grid is None else grid.grid.x_cells
     values = f"C = {point.upper_bound:.6g}, D = {point.distortion:.4g}, P = {point.perception:.3g}"
     with matplotlib.rc_context(STYLE):
-        axes = plt.figure(layout="constrained").add_subplot() if ax is None else ax
+        axes = new_figure().add_subplot() if ax is None else ax
         if isinstance(cells, PlaneCells):
             top = float(max(cell_density(cells, p)[2].max() for p in (grid.p_x, law)))
             image = draw_law(axes, cells, law, top, rf"output law $p_{{\hat X}}$: {values}")

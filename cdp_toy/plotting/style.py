@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from cdp_toy.errors import InputError
 
-__all__ = ["ACCENT", "DARK", "LIGHT", "MIDDLE", "STYLE", "save", "save_as"]
+__all__ = ["ACCENT", "DARK", "LIGHT", "MIDDLE", "STYLE", "new_figure", "save", "save_as"]
 
 #: one look for every figure; line styles and markers carry the meaning so that grey prints stay legible
 STYLE: Any = {  # matplotlib types the keys one by one, differently in each version
@@ -33,6 +33,13 @@ STYLE: Any = {  # matplotlib types the keys one by one, differently in each vers
 #: dots per inch of a PNG
 DPI = 160
 DARK, MIDDLE, LIGHT, ACCENT = "#1b2a49", "#3f7cac", "#9cb7cf", "#c8553d"
+
+
+def new_figure() -> Figure:
+    """A figure that notebooks and windows show, for a picture that was given no axes."""
+    from matplotlib import pyplot  # .2 s that nobody else has to spend
+
+    return pyplot.figure(layout="constrained")
 
 
 def save_as(figure: Figure, path: Path) -> None:
@@ -61,16 +68,20 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
 def _write(figure: Figure, path: Path) -> None:
     """Draw into a file: `Figure.savefig` would draw once for nothing before."""
     kind, dpi, canvas = path.suffix.lower(), figure.dpi, figure.canvas
+    drawing: Any  # their methods have no types
     # mplot3d projects the masked corners of a surface with whatever their memory holds; the overflow is not drawn
     with matplotlib.rc_context(STYLE), np.errstate(over="ignore", invalid="ignore"):
         try:
             if kind == ".png":
                 figure.dpi = DPI
-                FigureCanvasAgg(figure).print_png(path)
+                drawing = FigureCanvasAgg(figure)
+                drawing.print_png(path)
             elif kind == ".pdf":
-                FigureCanvasPdf(figure).print_pdf(path, metadata={"CreationDate": None})
+                drawing = FigureCanvasPdf(figure)
+                drawing.print_pdf(path, metadata={"CreationDate": None})
             else:
-                FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
+                drawing = FigureCanvasSVG(figure)
+                drawing.print_svg(path, metadata={"Date": None})
         finally:
             figure.dpi = dpi
             figure.set_canvas(canvas)
@@ -78,10 +89,7 @@ def _write(figure: Figure, path: Path) -> None:
 
 @contextmanager
 def _laid_out(figure: Figure) -> Iterator[None]:
-    """Lay a figure out now, by the pixels of a PNG, and keep that: a layout takes as long as drawing does.
-
-    Left to itself matplotlib does it for every file, and draws once for nothing beforehand.
-    """
+    """Lay a figure out now, by the pixels of a PNG, and keep that: left to itself matplotlib does it for every file."""
     engine, dpi, canvas = figure.get_layout_engine(), figure.dpi, figure.canvas
     if engine is None:
         yield

@@ -106,8 +106,16 @@ class LineProblem(Tables):
         error_rate, distortion = (
             np.einsum("mk,mk->m", mass, table.ravel()[pairs]) for table in (self.error, self.distance)
         )
-        perception = np.array([self.perception.value(self.p_x, law) for law in laws])
-        return Achieved(error_rate, distortion, perception)
+        return Achieved(error_rate, distortion, self._perceptions(laws))
+
+    def _perceptions(self, laws: Array) -> Array:
+        """Divergence of every law from the source."""
+        whole = (laws > 0).all(axis=1)
+        out = np.empty(len(laws))
+        rate = self.perception.generator((laws[whole] - self.p_x) / self.p_x)
+        out[whole] = [self.perception.of_sum(float(self.p_x @ row)) for row in rate]
+        out[~whole] = [self.perception.value(self.p_x, law) for law in laws[~whole]]
+        return out
 
     def row_of(self, cuts: Array) -> Indices:
         """Observations within which places of the cumulative lie."""
