@@ -159,7 +159,7 @@ def reproduce(
         for plan in plans:  # what ended early is read while others are at work
             if plan.path in tracing:
                 tracing[plan.path].result()
-            found.append(traced(plan, pool))
+            found.append(traced(plan, pool if plan.path in tracing else None))
         pool.shutdown(wait=False)  # processes end while this one draws
         few = len(studies)
         written += _drawn(out, "figure4_whole_surfaces" if paper else "whole_surface", found[:few], studies, paper, say)
@@ -216,7 +216,7 @@ def _drawn(
     written = [*(plan.path for plan in plans), *figures.save(figure, out, name)]
     scope = "continuous" if isinstance(plans[0].problem, CDPProblem) else "grid"
     title = f"Whole surfaces (bounds at every (D, P) of the rectangle, {scope})"
-    say("\n" + table_text(title, PLAN_HEADER, [line.result() for line in lines]))
+    say("\n" + table_text(title, PLAN_HEADER, [line() for line in lines]))
     if paper:
         say(f"  the gap is met where D >= D_min(P) + {PAPER_MARGIN:g}; the strip before it is hatched in the figure")
     return written

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,11 +61,11 @@ class Plan:
 
 
 class Traced(NamedTuple):
-    """A surface that was traced, and its row of the table, which takes as long to make as a picture."""
+    """A surface that was traced, and what makes its row of the table."""
 
     plan: Plan
     surface: Surface
-    line: Future[list[object]]
+    line: Callable[[], list[object]]
 
 
 def paper_plan(study: Study, n: int | tuple[int, int] | None, gap: float | None, out: Path, continuous: bool) -> Plan:
@@ -123,14 +124,15 @@ def kept(plan: Plan) -> bool:
     )
 
 
-def traced(plan: Plan, pool: Executor) -> Traced:
-    """What is in the file of a surface."""
-    return Traced(plan, load_surface(plan.path), pool.submit(_line, plan))
-
-
-def _line(plan: Plan) -> list[object]:
-    """A row of the table."""
+def traced(plan: Plan, pool: Executor | None) -> Traced:
+    """What is in the file of a surface; with a pool its row is begun there: it takes as long as a picture."""
     surface = load_surface(plan.path)
+    return Traced(plan, surface, partial(_line, plan, surface) if pool is None else pool.submit(_line, plan).result)
+
+
+def _line(plan: Plan, surface: Surface | None = None) -> list[object]:
+    """A row of the table."""
+    surface = load_surface(plan.path) if surface is None else surface
     gap, d, p = surface.widest
     ranges = (f"{low:g} to {high:g}" for low, high in (surface.distortion, surface.perception))
     counts = (int(surface.about["solves"]), len(surface.hyperplanes), len(surface.attained))

@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 
 from cdp_toy.surfaces.curves import BRACKETS, TANGENTS, VALUES, Curve, traced_region
 from cdp_toy.surfaces.geometry import Envelope, Polygon, Scale, lower_hull, mixture
-from cdp_toy.surfaces.vertices import envelope_vertices, vertices_and_heights
+from cdp_toy.surfaces.vertices import envelope_vertices, vertices_of
 
 Array = np.ndarray
 UNIT = Scale((0.0, 0.0), (1.0, 1.0))
@@ -196,6 +196,11 @@ REGIONS = {
 }
 
 
+def each(envelope: Envelope) -> list[Envelope]:
+    columns = envelope.places, envelope.values, envelope.prices
+    return [Envelope(*(column[k : k + 1] for column in columns)) for k in range(len(envelope.values))]
+
+
 @pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
 @pytest.mark.parametrize("function", [bowl, root])
 def test_the_widest_gap_is_at_a_vertex_of_the_envelope(function: object, region: Polygon) -> None:
@@ -204,8 +209,14 @@ def test_the_widest_gap_is_at_a_vertex_of_the_envelope(function: object, region:
     corners = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
     attained = np.concatenate([places, corners])
     hull = lower_hull(UNIT, attained, function(*attained.T))  # type: ignore[operator]
-    vertices, heights = vertices_and_heights(envelope, region, UNIT)
+    vertices, heights, planes = vertices_of(envelope, region, UNIT)
     assert_allclose(heights, envelope(*vertices.T), rtol=0, atol=1e-12)
+    assert (planes >= 0).any(axis=1).all()
+    for k in range(3):
+        met = planes[:, k] >= 0
+        named = Envelope(*(column[planes[met, k]] for column in (envelope.places, envelope.values, envelope.prices)))
+        there = [plane(*place).item() for plane, place in zip(each(named), vertices[met], strict=True)]
+        assert_allclose(there, heights[met], rtol=0, atol=1e-9)
     assert region.contains(vertices, 1e-8).all()
     widest = (hull(*vertices.T) - envelope(*vertices.T)).max()
     sample = RNG.random((20_000, 2))

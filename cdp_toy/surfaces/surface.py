@@ -19,7 +19,7 @@ from cdp_toy.errors import InputError
 from cdp_toy.point import Point, Status
 from cdp_toy.surfaces.curves import Curve, traced_region
 from cdp_toy.surfaces.geometry import BEYOND, Envelope, Hull, Polygon, Scale, lower_hull, mixture
-from cdp_toy.surfaces.vertices import vertices_and_heights
+from cdp_toy.surfaces.vertices import vertices_of
 from cdp_toy.validation import Array, Mask, check_level
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Surface:
         """Widest gap on the traced region, and the levels (D, P) where it is met."""
         if not len(self.attained):
             return math.inf, math.nan, math.nan
-        corners, lower = vertices_and_heights(self._envelope, self.region, self.scale)
+        corners, lower, _ = vertices_of(self._envelope, self.region, self.scale)
         if not len(corners):
             return 0.0, math.nan, math.nan
         gaps = self._hull.near(corners)[0] - lower

@@ -6,15 +6,29 @@ vertices, with those on the border of the region, is the place where bounds are 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from cdp_toy.surfaces.geometry import Envelope, Polygon, Scale, convex_hull
 from cdp_toy.validation import Array, Indices
 
-__all__ = ["envelope_vertices", "vertices_and_heights"]
+__all__ = ["Vertices", "envelope_vertices", "vertices_of"]
 
 #: Vertices this far outside of a region, in units of the rectangle, count as inside: rounding.
 OUTSIDE = 1e-9
+
+
+class Vertices(NamedTuple):
+    """Places (D, P) in units of the user, shape (n, 2), values there, and planes that meet there.
+
+    The value is that of the highest of the planes, a lower bound by itself; -inf where no plane says anything. Planes
+    are numbers of shape (n, 3), -1 for a border of the region; at a corner of the region one that is highest is named.
+    """
+
+    places: Array
+    heights: Array
+    planes: Indices
 
 
 def envelope_vertices(envelope: Envelope, region: Polygon, scale: Scale) -> Array:
@@ -25,33 +39,26 @@ def envelope_vertices(envelope: Envelope, region: Polygon, scale: Scale) -> Arra
     array of shape (n, 2)
         Places (D, P), in units of the user.
     """
-    return vertices_and_heights(envelope, region, scale)[0]
+    return vertices_of(envelope, region, scale).places
 
 
-def vertices_and_heights(envelope: Envelope, region: Polygon, scale: Scale) -> tuple[Array, Array]:
-    """Vertices of an envelope within a region of the rectangle, and its values there.
-
-    The value is that of the highest of the planes that meet at a vertex: a lower bound by itself.
-
-    Returns
-    -------
-    places : array of shape (n, 2)
-        Places (D, P), in units of the user.
-    values : array of shape (n,)
-        -inf where no plane says anything.
-    """
+def vertices_of(envelope: Envelope, region: Polygon, scale: Scale) -> Vertices:
+    """Vertices of an envelope within a region of the rectangle, and the corners of the region."""
     tangent, corners = envelope.tangent, region.vertices
     found, planes = _unit_vertices(tangent, region, scale, corners)
-    unit = np.concatenate([corners, found])
-    places = np.clip(scale.from_unit(unit), scale.low, scale.high)  # rounding must not leave the rectangle
-    at_corners, here = tangent(*places[: len(corners)].T), places[len(corners) :]
-    values = np.full(len(found), -np.inf)
+    at_corners = np.full((len(corners), 3), -1)
+    if len(tangent.values) and len(corners):
+        at_corners[:, 0] = tangent.highest(scale.from_unit(corners), 1)[0]
+    planes = np.concatenate([at_corners, planes])
+    # rounding must not leave the rectangle
+    places = np.clip(scale.from_unit(np.concatenate([corners, found])), scale.low, scale.high)
+    values = np.full(len(places), -np.inf)
     for column in planes.T:
         known = column >= 0
         which = column[known]
-        paid = np.einsum("ij,ij->i", tangent.prices[which], tangent.places[which] - here[known])
+        paid = np.einsum("ij,ij->i", tangent.prices[which], tangent.places[which] - places[known])
         values[known] = np.maximum(values[known], tangent.values[which] + paid)
-    return places, np.concatenate([at_corners, values])
+    return Vertices(places, values, planes)
 
 
 def _unit_vertices(tangent: Envelope, region: Polygon, scale: Scale, corners: Array) -> tuple[Array, Indices]:

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy.optimize import nnls
 
-from cdp_toy.surfaces.geometry import Scale
+from cdp_toy.surfaces.geometry import Hull, Scale, within_reach
 from cdp_toy.validation import Array
 
-__all__ = ["Attained", "Mixer", "Mixture", "OneByOne", "Parts", "Plane", "Wish", "triangle_weights"]
+__all__ = ["Attained", "Mixer", "Mixture", "OneByOne", "Parts", "Plane", "Wish", "triangle_weights", "useful"]
+
+#: A mixture is taken when its plane closes this share of the gap, or its point lies as far below the hull.
+HELPFUL = 0.1
 
 #: Mixtures that are made to come near a place.
 AIMS = 3
@@ -72,6 +75,35 @@ class Mixer(Protocol):
     def mixtures(self, wishes: Sequence[Wish], scale: Scale) -> Sequence[Mixture | None]:
         """The mixtures that are wished for; None where nothing comes of one."""
         ...
+
+
+def useful(
+    mixtures: Sequence[Mixture | None], places: Array, lower: Array, gaps: Array, hull: Hull, most: float
+) -> list[bool]:
+    """Which mixtures are good enough, and close a good part of the gap at their place or lie far below the hull.
+
+    Parameters
+    ----------
+    mixtures : sequence of Mixture or None
+    places : array of shape (n, 2)
+        (D, P) of each.
+    lower, gaps : arrays of shape (n,)
+        Lower bound there, and how far it is from the upper one.
+    hull : Hull
+    most : float
+        Gap of a mixture that is good enough.
+    """
+    good = np.array([mixture is not None and mixture.gap <= most for mixture in mixtures], dtype=bool)
+    some = [mixture for mixture, fine in zip(mixtures, good, strict=True) if mixture is not None and fine]
+    planes = np.array([mixture.plane[:5] for mixture in some]).reshape(-1, 5)
+    paid = np.einsum("ij,ij->i", planes[:, 3:], planes[:, :2] - places[good])
+    helps = planes[:, 2] + paid - lower[good] > HELPFUL * gaps[good]
+    points = np.array([mixture.attained[:3] for mixture, fine in zip(some, helps, strict=True) if not fine])
+    points = points.reshape(-1, 3)
+    depths = np.where(within_reach(hull.scale, points[:, :2]), hull(*points[:, :2].T) - points[:, 2], -np.inf)
+    helps[~helps] = depths > HELPFUL * gaps[good][~helps]
+    good[good] = helps
+    return [bool(fine) for fine in good]
 
 
 class Parts(Protocol):

@@ -16,15 +16,17 @@ import numpy as np
 
 from cdp_toy.errors import ContradictionError
 from cdp_toy.surfaces.consistency import excesses
-from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull, within_reach
-from cdp_toy.surfaces.vertices import vertices_and_heights
-from cdp_toy.tracing.mixtures import Attained, Mixer, Mixture, Plane, Wish
+from cdp_toy.surfaces.geometry import Envelope, Hull, Polygon, Scale, lower_hull
+from cdp_toy.tracing.mixtures import Attained, Mixer, Plane, Wish, useful
+from cdp_toy.tracing.patches import Look, Patch, everywhere, nearby, patch_around
 from cdp_toy.validation import Array, Indices, Mask
 
 __all__ = ["Sandwich"]
 
 #: Another round is worth while when the last one closed this share of what is open.
 WORTHWHILE = 0.1
+#: Where a round took no more than this share of all planes, what it left open is looked for around them alone.
+FEW = 0.02
 #: With so many planes a round takes longer than the solves that it could spare.
 MANY = 5000
 #: Gaps are closed down to the tolerance times a power of this, then to the next: what solvers say is best known before
@@ -33,8 +35,6 @@ LEVELS = 8
 #: Mixtures at neighbours do not wait for each other where gaps are so many times wider than what comes next, and places
 #: are well inside of their facets, with such weights of the corners: a mixture at every facet makes gaps a third.
 AHEAD, INSIDE = 3, 0.2
-#: A mixture is taken when its plane closes this share of the gap, or its point lies as far below the hull.
-HELPFUL = 0.1
 #: Places this near to one that was asked for, in units of the rectangle, are the same.
 SAME = 1e-9
 #: Tables without rows.
@@ -73,7 +73,7 @@ class Sandwich:
     planes, attained : lists
         What is proven and what is attained.
     gap : float
-        Widest gap when `propose` was called last.
+        Widest gap when `propose` was called last, or a bound of it.
 
     Examples
     --------
@@ -97,6 +97,7 @@ class Sandwich:
     _most: float = np.inf
     _asked: list[Array] = field(default_factory=list)
     _hopes: dict[tuple[int, ...], float] = field(default_factory=dict)
+    _patch: Patch | None = None
     _plane_table: Array = field(default_factory=lambda: NO_PLANES)
     _attained_table: Array = field(default_factory=lambda: NO_POINTS)
 
@@ -175,6 +176,10 @@ class Sandwich:
         """
         while True:
             wanted, taken = self._round()
+            if not wanted and 0 < taken <= FEW * len(self.planes) and self._closed_nearby():
+                if self.gap <= self.tol:
+                    return [], 0
+                continue
             if taken <= WORTHWHILE * len(wanted) or (wanted and len(self.planes) > MANY):
                 break
         if taken:
@@ -215,20 +220,34 @@ class Sandwich:
 
     def _round(self) -> tuple[list[_Wanted], int]:
         """Look at every vertex where bounds are too far apart: take mixtures that do, return the other places."""
-        hull, envelope = self.hull(), self.envelope().tangent
-        region = self.region or Polygon.square().intersected(hull.domain)
-        places, lower = vertices_and_heights(envelope, region, self.scale)
-        upper, facets, weights = hull.near(places)
-        gaps = upper - lower
-        self.gap = float(np.max(gaps, initial=0.0)) if len(self.attained) else np.inf
-        mixed = self.mixer is not None and len(hull.heights) > 0
-        wide = np.flatnonzero(gaps > (self._level if mixed else self.tol))
-        wide = wide[np.argsort(-gaps[wide], kind="stable")]
-        wanted = [_Wanted(*row) for row in np.column_stack([gaps, gaps, places, lower])[wide].tolist()]
-        if not mixed:
-            return wanted, 0
-        waits = (gaps[wide] < AHEAD * self._level)[:, None] | ~(weights[wide] >= INSIDE)
-        return self._mix(wanted, hull, facets[wide], waits)
+        hull = self.hull()
+        look = everywhere(self.envelope(), hull, self.region or Polygon.square().intersected(hull.domain), self.scale)
+        self.gap = float(np.max(look.gaps, initial=0.0)) if len(self.attained) else np.inf
+        if self.mixer is None or not len(hull.heights):
+            return _wanted(look.wider(self.tol)), 0
+        return self._mixed(look.wider(self._level), hull)
+
+    def _closed_nearby(self) -> bool:
+        """Whether mixtures bring all gaps down to the level of the last round; only what it left is looked at."""
+        patch, level = self._patch, self._level
+        while patch is not None and self.region is not None:
+            look = nearby(self.envelope(), self._points(), patch, self.region, self.scale, level)
+            if look is None:
+                break
+            if not len(look.places):
+                self.gap = level
+                return True
+            wanted, taken = self._mixed(look, patch.hull)
+            if wanted or not taken:
+                break
+            patch = self._patch
+        return False
+
+    def _mixed(self, look: Look, hull: Hull) -> tuple[list[_Wanted], int]:
+        """Take mixtures for all places of a look that do; return the other places."""
+        self._patch = patch_around(look, (len(self.planes), len(self.attained)), hull)
+        waits = (look.gaps < AHEAD * self._level)[:, None] | ~(look.weights >= INSIDE)
+        return self._mix(_wanted(look), look.hull, look.facets, waits)
 
     def _mix(self, wide: list[_Wanted], hull: Hull, facets: Indices, waits: Mask) -> tuple[list[_Wanted], int]:
         """Take mixtures that are good enough; return the places where they are not, or were tried before.
@@ -259,8 +278,9 @@ class Sandwich:
             for (k, key), proofs in zip(tried, planes, strict=True)
         ]
         mixtures = self.mixer.mixtures(wishes, self.scale)
-        useful = self._useful(mixtures, [wide[k] for k, _ in tried], hull)
-        for (k, key), mixture, taken in zip(tried, mixtures, useful, strict=True):
+        gaps, lower = np.array([(wide[k].gap, wide[k].lower) for k, _ in tried]).reshape(-1, 2).T
+        good = useful(mixtures, places, lower, gaps, hull, self.mixer.share * self.tol)
+        for (k, key), mixture, taken in zip(tried, mixtures, good, strict=True):
             if mixture is not None and taken:
                 self.planes.append(mixture.plane)
                 self.attained.append(mixture.attained)
@@ -270,23 +290,6 @@ class Sandwich:
             self._hopes[key] = min(mixture.gap, wide[k].gap) if far and mixture is not None else wide[k].gap
             wanted.append(wide[k]._replace(hoped=self._hopes[key], corners=tuple(corners[k])))
         return wanted, len(self.planes) - len(self._plane_table)
-
-    def _useful(self, mixtures: Sequence[Mixture | None], places: Sequence[_Wanted], hull: Hull) -> list[bool]:
-        """Which mixtures are good enough, and close a good part of the gap at their place or lie far below the hull."""
-        assert self.mixer is not None
-        most = self.mixer.share * self.tol
-        useful = [False] * len(places)
-        below: list[tuple[int, Attained]] = []
-        for k, (mixture, place) in enumerate(zip(mixtures, places, strict=True)):
-            if mixture is not None and mixture.gap <= most:
-                useful[k] = _helps(mixture.plane, place)
-                if not useful[k]:
-                    below.append((k, mixture.attained))
-        reached = np.array([point[:3] for _, point in below]).reshape(-1, 3)
-        depths = np.where(within_reach(self.scale, reached[:, :2]), hull(*reached[:, :2].T) - reached[:, 2], -np.inf)
-        for (k, _), depth in zip(below, depths.tolist(), strict=True):
-            useful[k] = depth > HELPFUL * places[k].gap
-        return useful
 
     def _highest(self, places: Array) -> list[list[Plane]]:
         """The planes with proofs among the three that are highest at each place."""
@@ -319,10 +322,8 @@ class Sandwich:
         return places
 
 
-def _helps(plane: Plane, place: _Wanted) -> bool:
-    """Whether a plane proves a good part of what is open at a place."""
-    paid = plane.price_d * (plane.d - place.d) + plane.price_p * (plane.p - place.p)
-    return plane.value + paid - place.lower > HELPFUL * place.gap
+def _wanted(look: Look) -> list[_Wanted]:
+    return [_Wanted(*row) for row in np.column_stack([look.gaps, look.gaps, look.places, look.lower]).tolist()]
 
 
 def _grown(table: Array, rows: Sequence[tuple[Any, ...]]) -> Array:
