@@ -57,11 +57,10 @@ def places() -> list[Place]:
             out.append(Place(None, quantity, *levels, float(value)))
     for name, d, p, value in zip(corners.words["point"], corners["D"], corners["P"], corners["C"], strict=True):
         out.append(Place(None, name, float(d), float(p), float(value)))
+    least = {p: enclose_min_distortion(paper_toy(), p, tol=PLACE_TOL).upper for p in LEVELS}  # of both classifiers
     for threshold in (None, 0.0):
-        toy = paper_toy(threshold)
         for p in LEVELS:
-            least = enclose_min_distortion(toy, p, tol=PLACE_TOL).upper
-            out += [Place(threshold, f"D_min(P) + {m:g}", round(least + m, 6), p, math.nan) for m in MARGINS]
+            out += [Place(threshold, f"D_min(P) + {m:g}", round(least[p] + m, 6), p, math.nan) for m in MARGINS]
     return out
 
 

@@ -50,21 +50,25 @@ class SublevelSets:
     def intervals(self, level: float) -> list[tuple[float, float]]:
         """Intervals where the curve is at most `level`, in order; remembered for every level that was asked for."""
         if level not in self._known:
-            grid, last = self._grid.tolist(), len(self._grid) - 1
+            last = len(self._grid) - 1
             inside = np.concatenate([[False], self._values <= level, [False]])
             starts, stops = np.flatnonzero(~inside[:-1] & inside[1:]), np.flatnonzero(inside[:-1] & ~inside[1:]) - 1
             self._known[level] = [
                 (
-                    grid[i] if i == 0 else self._crossing(grid[i - 1], grid[i], level),
-                    grid[j] if j == last else self._crossing(grid[j], grid[j + 1], level),
+                    float(self._grid[i]) if i == 0 else self._crossing(i - 1, level),
+                    float(self._grid[j]) if j == last else self._crossing(j, level),
                 )
                 for i, j in zip(starts, stops, strict=True)
             ]
         return self._known[level]
 
-    def _crossing(self, left: float, right: float, level: float) -> float:
+    def _crossing(self, k: int, level: float) -> float:
+        """Where the curve is at a level between two points of the grid."""
+        left, right = self._grid[k : k + 2].tolist()
+        known = dict(zip((left, right), self._values[k : k + 2].tolist(), strict=True))
+
         def excess(t: float) -> float:  # bounded, so that an infinite value is an ordinary end of the bracket
-            value = float(self._curve(t))
+            value = known[t] if t in known else float(self._curve(t))
             return 1.0 if math.isinf(value) else (value - level) / (1 + value + abs(level))
 
         return float(brentq(excess, left, right, xtol=1e-15, rtol=8.9e-16))
