@@ -58,7 +58,7 @@ class SublevelSets:
                     float(self._grid[i]) if i == 0 else self._crossing(i - 1, level),
                     float(self._grid[j]) if j == last else self._crossing(j, level),
                 )
-                for i, j in zip(starts, stops, strict=True)
+                for i, j in zip(starts.tolist(), stops.tolist(), strict=True)
             ]
         return self._known[level]
 
