@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linprog
@@ -248,3 +249,17 @@ def finite_problem(name: str) -> cdp.DiscreteProblem:
     """Small finite problem of the catalogue."""
     problem, arguments = PROBLEMS[name]()
     return problem.discretize(**arguments)
+
+
+def small(p_x: Any = (0.3, 0.4, 0.3), perception: str = "kl", **changes: Any) -> cdp.DiscreteProblem:
+    """Three letters, or as many as there are masses, seen through a channel that mixes all of them."""
+    n = len(p_x)
+    tables: dict[str, Any] = dict(
+        priors=[1.0],
+        p_x_given_class=[list(p_x)],
+        p_y_given_x=0.5 * np.eye(n) + 0.5 / n,
+        classifier=[0] * n,
+        x_values=np.arange(n) / n,
+        perception=perception,
+    )
+    return cdp.DiscreteProblem.from_tables(**(tables | changes))

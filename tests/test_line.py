@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import MODELS, finite_problem, model_problem
+from cases import MODELS, finite_problem, model_problem, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -148,20 +148,6 @@ def test_mass_is_shared_between_the_letters_beside_it() -> None:
 
 
 # where it does not apply
-
-
-def small(p_x: Any = (0.3, 0.4, 0.3), perception: str = "kl", **changes: Any) -> cdp.DiscreteProblem:
-    """Three letters, or as many as there are masses, seen through a channel that mixes all of them."""
-    n = len(p_x)
-    tables: dict[str, Any] = dict(
-        priors=[1.0],
-        p_x_given_class=[list(p_x)],
-        p_y_given_x=0.5 * np.eye(n) + 0.5 / n,
-        classifier=[0] * n,
-        x_values=np.arange(n) / n,
-        perception=perception,
-    )
-    return cdp.DiscreteProblem.from_tables(**(tables | changes))
 
 
 @pytest.mark.parametrize(
