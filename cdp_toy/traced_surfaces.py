@@ -55,9 +55,9 @@ class Plan:
     path: Path
 
     @property
-    def journal(self) -> Path | None:
-        """Where answers are kept until the surface is whole; continuous problems have none."""
-        return self.path.with_suffix(".sqlite") if isinstance(self.problem, DiscreteProblem) else None
+    def journal(self) -> Path:
+        """Where answers are kept until the surface is whole."""
+        return self.path.with_suffix(".sqlite")
 
 
 class Traced(NamedTuple):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cdp_toy as cdp
-from cdp_toy.point import Status
+from cdp_toy.perceptions import perception_from
+from cdp_toy.point import Bracket, Point, Status
+from cdp_toy.solvers.monotone_map import MonotoneMap
 from cdp_toy.tracing.continuous_mixing import ContinuousMixer, OutputLaw
 from cdp_toy.tracing.continuous_oracle import ContinuousOracle
+from cdp_toy.tracing.mapped import Mapped, mapped
+from cdp_toy.tracing.records import packed, unpacked
 
 PROBLEMS = {
     "paper": cdp.presets.paper_toy(),
@@ -171,7 +176,89 @@ def test_channels_are_not_kept() -> None:
         cdp.trace(PROBLEMS["paper"], DISTORTION, PERCEPTION, progress=False, keep_channels=True)
 
 
-@pytest.mark.parametrize("argument", [{"journal": "run.sqlite"}, {"workers": 2}])
-def test_what_is_for_grids_alone_is_refused(argument: dict[str, object]) -> None:
-    with pytest.raises(cdp.InputError, match="for grid problems and formulas"):
-        cdp.trace(cdp.presets.paper_toy(), (0.66, 0.71), (0.002, 0.02), progress=False, **argument)
+class Unnamed(type(perception_from("kl"))):  # type: ignore[misc]
+    """A divergence that is in no catalogue."""
+
+
+def test_a_journal_needs_a_problem_that_a_file_describes(tmp_path: Path) -> None:
+    problem = dataclasses.replace(PROBLEMS["paper"], perception=Unnamed())
+    with pytest.raises(cdp.InputError, match="not in the catalogue"):
+        cdp.trace(problem, DISTORTION, PERCEPTION, progress=False, journal=tmp_path / "run.sqlite")
+
+
+# journals and workers
+
+RUN = dict(distortion=DISTORTION, perception=PERCEPTION, tol=1e-3, margin=1e-3, progress=False)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    surface = cdp.trace(PROBLEMS["paper"], batch=2, **RUN)  # type: ignore[arg-type]
+    return surface.save(tmp_path_factory.mktemp("whole") / "x.nc").read_bytes()
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_surface(
+    uninterrupted: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = dict(journal=tmp_path / "run.sqlite", batch=2, **RUN)
+    first = cdp.trace(PROBLEMS["paper"], max_points=6, **run)  # type: ignore[arg-type]
+    assert "budget" in first.stopped
+    asked: list[object] = []
+    answer = ContinuousOracle.answer
+    monkeypatch.setattr(ContinuousOracle, "answer", lambda self, q: asked.append(q) or answer(self, q))
+    again = cdp.trace(PROBLEMS["paper"], **run)  # type: ignore[arg-type]
+    assert again.stopped == "tolerance reached"
+    assert len(asked) == int(again.about["solves"]) - int(first.about["solves"])
+    assert again.save(tmp_path / "x.nc").read_bytes() == uninterrupted
+
+
+def test_workers_end_with_the_same_surface(uninterrupted: bytes, tmp_path: Path) -> None:
+    surface = cdp.trace(PROBLEMS["paper"], batch=2, workers=2, **RUN)  # type: ignore[arg-type]
+    assert surface.save(tmp_path / "x.nc").read_bytes() == uninterrupted
+
+
+def test_a_journal_of_another_continuous_problem_is_refused(tmp_path: Path) -> None:
+    run = dict(journal=tmp_path / "run.sqlite", max_points=2, **RUN)
+    cdp.trace(PROBLEMS["paper"], **run)  # type: ignore[arg-type]
+    with pytest.raises(cdp.InputError, match=r"problem\.perception: the journal has 'kl', asked was 'renyi:2'"):
+        cdp.trace(PROBLEMS["renyi"], **run)  # type: ignore[arg-type]
+    with pytest.raises(cdp.InputError, match=r"problem\.classifier\.kind: the journal has 'bayes'"):
+        cdp.trace(PROBLEMS["threshold 0"], **run)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_rows_of_answers_are_the_answers(name: str) -> None:
+    asked = oracle(name)
+    point = asked(0.7, 0.004)
+    kept = mapped(unpacked(packed(asked.row(point))))
+    assert isinstance(kept, Mapped) and isinstance(point.restoration, MonotoneMap)
+    for field in dataclasses.fields(Point):
+        assert getattr(kept, field.name) == getattr(point, field.name)
+    assert_same_map(kept.restoration, point.restoration)
+    for one, other in zip(asked.of_point(kept)[1], asked.of_point(point)[1], strict=True):
+        assert one[:3] == other[:3] and np.array_equal(one.channel.masses, other.channel.masses)
+    bracket = asked.min_distortion(0.004)
+    again = mapped(unpacked(packed(asked.row(bracket))))
+    assert isinstance(again, Bracket)
+    assert (again.lower, again.upper, again.prices) == (bracket.lower, bracket.upper, bracket.prices)
+    assert_same_map(again.witness, bracket.witness)
+    infeasible = asked(0.5, 0.004)
+    lost = mapped(unpacked(packed(asked.row(infeasible))))
+    assert isinstance(lost, Mapped) and lost.status is Status.INFEASIBLE
+    assert mapped(unpacked(packed(asked.row(None)))) is None
+
+
+def assert_same_map(one: MonotoneMap | None, other: MonotoneMap) -> None:
+    assert one is not None
+    for field in dataclasses.fields(MonotoneMap):
+        assert np.array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_rows_that_are_no_map_are_refused() -> None:
+    row = dict(oracle("paper").row(oracle("paper").min_distortion(0.004)))
+    for change in ({"map_value": np.zeros(2)}, {"map_counts": np.zeros(9)}, {"map_numbers": np.zeros(1)}):
+        with pytest.raises(cdp.InputError, match="not a row of an answer"):
+            mapped(row | change)
+    del row["map_nodes"]
+    with pytest.raises(cdp.InputError, match="map_nodes"):
+        mapped(row)

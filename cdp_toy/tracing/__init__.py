@@ -122,8 +122,8 @@ def trace(
         When the executor fails; its `surface` is the surface so far.
     InputError
         When an argument makes no sense; when the journal has other settings (the message names them), is damaged, in
-        use, or no journal; when a formula cannot be sent to workers; when a continuous problem has no monotone
-        reduction (the message says why), or comes with a journal or workers.
+        use, or no journal; when a problem or a formula cannot be sent to workers; when a continuous problem has no
+        monotone reduction (the message says why), or a journal and a piece that no problem file describes.
 
     References
     ----------
@@ -152,8 +152,6 @@ def trace(
     for name, value in checked.items():
         if value is not None and not value > 0:
             raise InputError(f"{name} must be positive, got {value}")
-    if isinstance(oracle, ContinuousOracle) and any(given is not None for given in (journal, executor, workers)):
-        raise InputError("journal, executor and workers are for grid problems and formulas: leave them out")
     if not 0 <= margin < math.inf:
         raise InputError(f"margin must be finite and at least 0, got {margin}")
     lattice = None if grid is None else _lattice(grid)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -23,6 +25,7 @@ from cdp_toy.errors import InputError
 from cdp_toy.evidence import Evidence
 from cdp_toy.point import Bracket, Point, Prices, Status
 from cdp_toy.problem import CDPProblem
+from cdp_toy.problem_files import problem_to_toml
 from cdp_toy.solvers.monotone import (
     MonotoneMap,
     MonotoneProblem,
@@ -32,9 +35,11 @@ from cdp_toy.solvers.monotone import (
     monotone_problem,
 )
 from cdp_toy.tracing.continuous_mixing import REACH, ContinuousMixer, OutputLaw, law_of
+from cdp_toy.tracing.mapped import mapped, mapped_row
 from cdp_toy.tracing.mixing import Proof
 from cdp_toy.tracing.mixtures import Attained, Mixer, OneByOne, Plane
 from cdp_toy.tracing.oracles import FLOOR_SHARE, FLOOR_STEP, SATURATED, TracedOracle
+from cdp_toy.tracing.records import Answer, Row
 
 __all__ = ["ContinuousOracle"]
 
@@ -101,6 +106,23 @@ class ContinuousOracle(TracedOracle):
             "distortion": "squared_error",
         }
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a file says of the problem, entry by entry; refused where none describes it."""
+        return _entries({"problem": {"scope": self.scope} | tomllib.loads(problem_to_toml(self.problem))})
+
+    def portable(self) -> ContinuousOracle:
+        """The same oracle for another process, without what it knows by now."""
+        return ContinuousOracle(self.problem, self.tol, self.curve_tol)
+
+    def row(self, answer: Answer) -> Row:
+        """An answer as a plain row."""
+        return mapped_row(answer)
+
+    def restored(self, row: Row) -> Answer:
+        """The answer that a plain row was made of."""
+        return mapped(row)
+
     @cached_property
     def posed(self) -> MonotoneProblem:
         """The problem on the output cells that all maps have that are mixed."""
@@ -153,7 +175,7 @@ class ContinuousOracle(TracedOracle):
     def of_point(self, point: Point) -> tuple[Plane | None, list[Attained]]:
         """Supporting plane and attained point, with what mixtures need."""
         plane, attained = super().of_point(point)
-        found = point.restoration if isinstance(point, Enclosure) else None
+        found = getattr(point, "restoration", None)
         if not isinstance(found, MonotoneMap):
             return plane, attained
         law = self._law(found)
@@ -219,3 +241,11 @@ class ContinuousOracle(TracedOracle):
     def _common(self, found: MonotoneMap) -> bool:
         """Whether a map is on the cells of those that are mixed."""
         return np.array_equal(found.edges, self.posed.grid.edges)
+
+
+def _entries(table: Mapping[str, Any], section: str = "") -> dict[str, str]:
+    """Every entry of nested tables, by its full name."""
+    found: dict[str, str] = {}
+    for name, value in table.items():
+        found |= _entries(value, f"{section}{name}.") if isinstance(value, Mapping) else {section + name: repr(value)}
+    return found

@@ -137,7 +137,7 @@ def answer_there(
         begun, bound = (None if part is None else oracle.restored(unpacked(part)) for part in (start, boundary))
         assert begun is None or isinstance(begun, Solution)
         assert bound is None or isinstance(bound, Bracket)
-        return Outcome(packed(row_of(oracle.answer(Question("point", *levels, begun, bound)))))
+        return Outcome(packed(oracle.row(oracle.answer(Question("point", *levels, begun, bound)))))
     except Exception as error:
         return Outcome(error=error, trace=traceback.format_exc())
 

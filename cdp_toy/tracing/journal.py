@@ -25,7 +25,7 @@ import scipy
 
 from cdp_toy.errors import InputError
 from cdp_toy.tracing.oracles import Ask, Question, TracedOracle
-from cdp_toy.tracing.records import Answer, packed, row_of, unpacked
+from cdp_toy.tracing.records import Answer, Row, packed, unpacked
 
 __all__ = ["Journal", "opened"]
 
@@ -147,7 +147,7 @@ class Journal:
                     continue
                 began = time.perf_counter()
                 answer = next(fresh)
-                self._write(question, answer, time.perf_counter() - began)
+                self._write(question, oracle.row(answer), time.perf_counter() - began)
                 yield answer
 
         return answers
@@ -226,8 +226,8 @@ class Journal:
                 raise sqlite3.DatabaseError(f"answer {number} is not what was written")
             return unpacked(data)
 
-    def _write(self, question: Question, answer: Answer, seconds: float) -> None:
-        key, data = _key(question), packed(row_of(answer))
+    def _write(self, question: Question, row: Row, seconds: float) -> None:
+        key, data = _key(question), packed(row)
         written = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._refusing():  # outside of a transaction: committed, and on the disk, when it returns
             self._database.execute(

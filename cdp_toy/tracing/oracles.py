@@ -17,7 +17,7 @@ from cdp_toy.errors import InputError
 from cdp_toy.point import Bracket, Point, Status
 from cdp_toy.solution import Solution
 from cdp_toy.tracing.mixtures import Attained, Mixer, Plane
-from cdp_toy.tracing.records import Answer, Row, answer_of
+from cdp_toy.tracing.records import Answer, Row, answer_of, row_of
 from cdp_toy.validation import Array
 
 __all__ = ["Ask", "BoundaryOracle", "FormulaOracle", "Oracle", "Question", "TracedOracle"]
@@ -101,6 +101,10 @@ class TracedOracle:
     def portable(self) -> TracedOracle:
         """The same oracle for another process, without what it knows by now."""
         return self
+
+    def row(self, answer: Answer) -> Row:
+        """An answer as a plain row, for journals and workers."""
+        return row_of(answer)
 
     def restored(self, row: Row) -> Answer:
         """The answer that a plain row was made of."""
