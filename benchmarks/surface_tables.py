@@ -42,8 +42,8 @@ def _line(kept: dict[str, Any]) -> str:
     Every surface is traced once, in a single-threaded process of its own, which traces a small one first."""
     uniform = f"""The gap between the proven bounds at every place of the rectangle with D >= D_min(P) +
     {wanted["margin"]:g}, not only at solved points. Solves include those of D_min(P) and D_flat(P), which the second
-    column counts. The last two columns are of another search, with as many solves and the same gap to aim for, on the
-    whole rectangle down to D_min(P), the strip of steep fall included."""
+    column counts. The last three columns are of another search with the same gap to aim for, on the whole rectangle
+    down to D_min(P), the strip included where the surface falls like a root."""
     return f"""{_paragraph(introduction)}
 
 ### A lattice of {wanted["side"]} x {wanted["side"]} points
@@ -141,15 +141,11 @@ def _time(row: dict[str, Any]) -> str:
 
 
 def _solves(rows: Sequence[dict[str, Any]]) -> str:
-    header = [*UNIFORM, "with the strip: widest gap", "time"]
+    header = [*UNIFORM, "with the strip: solves", "time", "widest gap"]
     lines = []
     for row in rows:
-        line, strip = _uniform(row["clear"]), row["strip"]
-        if strip is None:
-            line += ["–", "–"]
-        else:
-            line += [f"{strip['gap']:.1e}" if strip["ending"] == "done" else "–", _time(strip)]
-        lines.append([f"{row['tol']:.0e}", *line])
+        solves, *_, time, gap = _uniform(row["strip"])
+        lines.append([f"{row['tol']:.0e}", *_uniform(row["clear"]), solves, time, gap])
     return markdown(header, lines)
 
 

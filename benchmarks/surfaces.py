@@ -100,6 +100,9 @@ class Surfaces(Rectangle):
         return [(d[k % self.side], p[k // self.side]) for k in map(int, chosen)]
 
 
+#: Budget of a surface down to D_min(P), where the last tenth of a gap may have no place left to solve at.
+MOST_SOLVES = 400
+
 #: A few minutes.
 QUICK = Surfaces(
     n=51, side=9, sample=5, margin=1e-3, tolerances=(1e-3, 1e-4), between=20, between_tol=1e-4, memory_n=101
@@ -142,9 +145,7 @@ def run_surfaces(wanted: Surfaces, timeout: float, say: Callable[[str], None]) -
     }
     for tol in wanted.tolerances:
         clear = _sandwich(wanted, tol, timeout, say)
-        strip = None
-        if clear["ending"] == "done":  # the strip is given as many solves as were needed without it
-            strip = _sandwich(wanted, tol, timeout, say, margin=0.0, max_points=int(clear["solves"]))
+        strip = _sandwich(wanted, tol, timeout, say, margin=0.0, max_points=MOST_SOLVES)
         sandwiches.append({"tol": tol, "clear": clear, "strip": strip})
     return found | {"sandwiches": sandwiches}
 
