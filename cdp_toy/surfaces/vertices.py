@@ -23,7 +23,8 @@ class Vertices(NamedTuple):
     """Places (D, P) in units of the user, shape (n, 2), values there, and planes that meet there.
 
     The value is that of the highest of the planes, a lower bound by itself; -inf where no plane says anything. Planes
-    are numbers of shape (n, 3), -1 for a border of the region; at a corner of the region one that is highest is named.
+    are numbers of shape (n, 3), -1 for a border of the region. Corners of the region come first: of those the planes
+    are the highest, which need not meet.
     """
 
     places: Array
@@ -48,7 +49,8 @@ def vertices_of(envelope: Envelope, region: Polygon, scale: Scale) -> Vertices:
     found, planes = _unit_vertices(tangent, region, scale, corners)
     at_corners = np.full((len(corners), 3), -1)
     if len(tangent.values) and len(corners):
-        at_corners[:, 0] = tangent.highest(scale.from_unit(corners), 1)[0]
+        highest = tangent.highest(scale.from_unit(corners), 3).T
+        at_corners[:, : highest.shape[1]] = highest
     planes = np.concatenate([at_corners, planes])
     # rounding must not leave the rectangle
     places = np.clip(scale.from_unit(np.concatenate([corners, found])), scale.low, scale.high)
