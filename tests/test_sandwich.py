@@ -134,3 +134,28 @@ def test_a_look_nearby_sees_what_a_look_everywhere_sees(name: str, rings: int, m
         mixed = np.sum(seen.weights * values[corners], axis=1)
         np.testing.assert_allclose(mixed[known], seen.upper[known], rtol=0, atol=1e-9)
     assert told >= (1 if rings == 0 else 4)
+
+
+@every
+@pytest.mark.parametrize("side", [0, 1], ids=["one D", "one P"])
+@pytest.mark.parametrize("few", [0.0, 1.0])
+def test_rectangles_without_width(name: str, side: int, few: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandwich, "FEW", few)
+    formula, tol = FORMULAS[name], 1e-4 if name != "steep" else 1e-2
+    low, high = [0.0, 0.0], [1.0, 1.0]
+    low[side] = high[side] = 0.4
+    scale = Scale((low[0], low[1]), (high[0], high[1]))
+    found = Sandwich(scale, Polygon.square(), tol, Exact(formula))
+    for _ in range(500):
+        places = found.propose(1)
+        assert all(place[side] == 0.4 for place in places)
+        for place in places:
+            plane, point = both(formula, *place)
+            found.take(plane, [point])
+        if not places:
+            break
+    levels = np.full((2001, 2), 0.4)
+    levels[:, 1 - side] = np.linspace(0, 1, 2001)
+    gaps = found.hull()(*levels.T) - found.envelope()(*levels.T)
+    assert gaps.max() <= found.gap + 1e-12 and found.gap <= tol
+    assert widest(found) <= found.gap + 1e-12

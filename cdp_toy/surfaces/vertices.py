@@ -52,8 +52,10 @@ def vertices_of(envelope: Envelope, region: Polygon, scale: Scale) -> Vertices:
         highest = tangent.highest(scale.from_unit(corners), 3).T
         at_corners[:, : highest.shape[1]] = highest
     planes = np.concatenate([at_corners, planes])
-    # rounding must not leave the rectangle
-    places = np.clip(scale.from_unit(np.concatenate([corners, found])), scale.low, scale.high)
+    exact = scale.from_unit(np.concatenate([corners, found]))
+    places = np.clip(exact, scale.low, scale.high)  # rounding must not leave the rectangle, ...
+    kept = (np.abs(exact - places) <= 2 * OUTSIDE * scale.size).all(axis=1)  # which has sides without length
+    places, planes = places[kept], planes[kept]
     values = np.full(len(places), -np.inf)
     for column in planes.T:
         known = column >= 0
