@@ -10,7 +10,7 @@ import pytest
 from cdp_toy.surfaces.geometry import Polygon, Scale
 from cdp_toy.surfaces.vertices import vertices_of
 from cdp_toy.tracing import patches, sandwich
-from cdp_toy.tracing.mixtures import Attained, Mixture, Plane, Wish
+from cdp_toy.tracing.mixtures import Attained, Mixture, OneByOne, Plane, Wish
 from cdp_toy.tracing.patches import nearby, patch_around
 from cdp_toy.tracing.sandwich import Sandwich
 
@@ -159,3 +159,23 @@ def test_rectangles_without_width(name: str, side: int, few: float, monkeypatch:
     gaps = found.hull()(*levels.T) - found.envelope()(*levels.T)
     assert gaps.max() <= found.gap + 1e-12 and found.gap <= tol
     assert widest(found) <= found.gap + 1e-12
+
+
+@pytest.mark.parametrize("when", [0, 1, 2])
+def test_mixtures_that_attain_nothing_are_none(when: int) -> None:
+    """Rounding may leave a letter without mass, and the divergence without bound."""
+
+    class Lost:
+        calls = 0
+
+        def attained(self, channels: Sequence[object], weights: Array) -> Attained:
+            self.calls += 1
+            return Attained(0.5, 0.5 if self.calls <= when else np.inf, 1.0, "a channel")
+
+        def supporting(self, d: float, p: float, channel: object) -> Plane:
+            raise AssertionError("there is nothing to support")
+
+    corners = [Attained(0.0, 0.0, 1.0, "one"), Attained(1.0, 1.0, 1.0, "other")]
+    wish = Wish((0.5, 0.4), corners, [], np.zeros(2))
+    mixer = OneByOne(Lost())  # type: ignore[arg-type]
+    assert mixer.mixtures([wish], Scale((0.0, 0.0), (1.0, 1.0))) == [None]

@@ -143,6 +143,8 @@ class OneByOne:
     def _mixture(self, wish: Wish, scale: Scale) -> Mixture | None:
         d, p = wish.place
         point = self._attained_near(wish, scale)
+        if point is None:
+            return None
         plane = self.parts.supporting(d, p, point.channel)
         if plane is None and len(wish.planes) > 1:
             slopes = -np.array([plane[3:5] for plane in wish.planes]) * scale.size
@@ -155,16 +157,21 @@ class OneByOne:
         over = float(steepest @ np.maximum([point.d - d, point.p - p], 0.0))
         return Mixture(plane, point, point.value + over - plane.value)
 
-    def _attained_near(self, wish: Wish, scale: Scale) -> Attained:
-        """What a mixture attains near a place: it needs less of both levels than its parts, so it aims higher."""
+    def _attained_near(self, wish: Wish, scale: Scale) -> Attained | None:
+        """What a mixture attains near a place: it needs less of both levels than its parts, so it aims higher.
+
+        None where rounding leaves a letter without the mass that a divergence cannot do without.
+        """
         unit = scale.to_unit(np.array([point[:2] for point in wish.corners]))
         aim = goal = scale.to_unit(np.array([wish.place]))[0]
         channels = [point.channel for point in wish.corners]
         point = self.parts.attained(channels, _weights(unit, aim))
         for _ in range(AIMS - 1 if len(channels) > 1 else 0):
+            if not np.isfinite(point[:2]).all():
+                return None
             aim = aim + goal - scale.to_unit(np.array([point[:2]]))[0]
             point = self.parts.attained(channels, _weights(unit, aim))
-        return point
+        return point if np.isfinite(point[:2]).all() else None
 
 
 def _weights(corners: Array, target: Array) -> Array:
