@@ -57,8 +57,8 @@ LARGEST_TIGHTENING, LARGEST_SHARE = 1e-6, 0.1
 #: toy that the chain left open (n = 101, both classifiers) closed to 1e-7.
 MOST_PRICES = 24
 
-#: A gap of no more than what the slack of levels is worth, and than so many tolerances, is left: next to the end of a
-#: boundary curve, where P is dear, ten times the time of everything before had closed none of it.
+#: On a boundary curve a gap of no more than what the slack of P is worth, and than so many tolerances, is left: next to
+#: its end, where P is dear, ten times the time of everything before had closed none of it.
 SLACK_WORTH, NOT_FAR = 1.1, 100
 #: Prices below this move C by less than 1e-9 over distortions of order one: the level is slack.
 LEAST_PRICE = 1e-9
@@ -318,7 +318,7 @@ def _hints(
         if math.isfinite(program.max_distortion):  # HiGHS may find nothing next to D_min(0)
             yield from _price_search(program, state, solver, budget)
         return
-    if solver == "auto" and state.slack_alone():
+    if program.objective is program.problem.distortion_cost and solver == "auto" and state.slack_alone():
         return
     all_pairs = solver == "auto" and smooth and n_y * n_x <= MOST_PAIRS_FOR_ALL
     if method == "interior_point" or all_pairs:
