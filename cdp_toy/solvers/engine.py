@@ -290,7 +290,8 @@ def _hints(
             yield as_it_is.pop()
         if solver in ("auto", "cuts"):
             law = np.asarray(program.problem.p_y @ warm[1].channel)
-            yield from _some(line_route.hint(program, budget, law) or line_route.hint(program, budget))
+            at_once = line_route.hint(program, budget, law, tries=1)
+            yield from _some(at_once or line_route.hint(program, budget) or line_route.hint(program, budget, law))
         if smooth and solver in ("auto", "levels") and warm[1].price_perception > 0:
             yield from _some(levels.from_neighbour(program, goal, warm[1], budget, state))
         yield from as_it_is

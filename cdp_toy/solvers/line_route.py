@@ -47,7 +47,7 @@ def suits(program: Program) -> bool:
     return levels and program.allowed is None and line_problem(program.problem) is not None
 
 
-def hint(program: Program, budget: Budget, law: Array | None = None) -> Hint | None:
+def hint(program: Program, budget: Budget, law: Array | None = None, tries: int = MOST_TRIES) -> Hint | None:
     """The best law of a program, from one nearby or from nothing; None where the method does not apply or end.
 
     Parameters
@@ -57,6 +57,8 @@ def hint(program: Program, budget: Budget, law: Array | None = None) -> Hint | N
         Of steps.
     law : array of shape (n_xhat,), optional
         Output law of a neighbour.
+    tries : int
+        Levels on the way from there.
     """
     problem, least = program.problem, program.objective is program.problem.distortion_cost
     priced = math.isfinite(program.max_distortion)
@@ -74,7 +76,7 @@ def hint(program: Program, budget: Budget, law: Array | None = None) -> Hint | N
         if program.allowed is not None and held is None:
             return None
         task = Task(line.distance_steps if least else line.error_steps, priced, held, budget=budget)
-        best = _best(line, task, None if law is None else line.ordered(law[None]), limit, level)
+        best = _best(line, task, None if law is None else line.ordered(law[None]), limit, level, tries)
         if best.ended[0]:
             return _hint(program, whole, letters, best)
         kept = _kept(line, best)
@@ -105,10 +107,10 @@ def _hint(program: Program, line: LineProblem, letters: Mask, best: Best) -> Hin
     return Hint(coupling(program.problem, found), float(price), potential, "Newton's method on cuts")
 
 
-def _best(line: LineProblem, task: Task, start: Array | None, limit: float, level: float) -> Best:
+def _best(line: LineProblem, task: Task, start: Array | None, limit: float, level: float, tries: int) -> Best:
     """The best law at two levels, from one nearby or from nothing, as far as the method comes."""
     if start is not None:
-        return _by_steps(line, task, start, limit, level) if (start > 0).all() else _unfinished(start)
+        return _by_steps(line, task, start, limit, level, tries) if (start > 0).all() else _unfinished(start)
     if not task.priced:
         return _least(line, task, level)
     best = _from_least(line, task, limit, level)
@@ -178,7 +180,9 @@ def _of_least_error(line: LineProblem, task: Task, level: float) -> Best | None:
     return best if best.ended[0] else None
 
 
-def _by_steps(line: LineProblem, task: Task, law: Array, max_distortion: float, max_perception: float) -> Best:
+def _by_steps(
+    line: LineProblem, task: Task, law: Array, max_distortion: float, max_perception: float, tries: int = MOST_TRIES
+) -> Best:
     """The best law at levels, reached through levels on the way where the method does not end at once."""
     limits = np.full(1, max_distortion), np.full(1, max_perception)
     best = best_laws(line, task, law, *limits)
@@ -186,7 +190,7 @@ def _by_steps(line: LineProblem, task: Task, law: Array, max_distortion: float, 
         return best
     begun = line.achieved(law)
     done, step = 0.0, 0.25
-    for _ in range(MOST_TRIES - 1):
+    for _ in range(tries - 1):
         share = min(done + step, 1.0)
         p = (1 - share) * begun.perception + share * limits[1]
         d = (1 - share) * begun.distortion + share * limits[0] if task.priced else limits[0]
