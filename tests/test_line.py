@@ -375,8 +375,11 @@ def test_loops_law_by_law_take_the_same_steps(name: str, threshold: float | None
             fine = np.isfinite(plain.lam) & np.isfinite(plain.kap)
             if not fine.any():
                 break
-            for one, other in zip(plain[:6], looped[:6], strict=True):  # ratio and rise follow, 1 / p_x as rough
+            for one, other in zip(plain[:6], looped[:6], strict=True):
                 assert_allclose(other[fine], one[fine], rtol=1e-6, atol=1e-9)
+            for moved in (plain, looped):  # the rest follows from the laws, and is rough where letters vanish
+                assert_array_equal(moved.ratio, moved.laws / line.p_x)
+                assert_array_equal(moved.rise, np.diff(line.perception.descent(moved.ratio), axis=1))
             assert_array_equal(also[fine], still[fine])
             compared, pins = compared + int(fine.sum()), pins + int(plain.pinned[fine].sum())
             state = type(state)(

@@ -67,21 +67,28 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
 
 def _write(figure: Figure, path: Path) -> None:
     """Draw into a file: `Figure.savefig` would draw once for nothing before."""
-    kind, dpi, canvas = path.suffix.lower(), figure.dpi, figure.canvas
     drawing: Any  # their methods have no types
+    with _drawing(figure):
+        if path.suffix.lower() == ".png":
+            figure.dpi = DPI
+            drawing = FigureCanvasAgg(figure)
+            drawing.print_png(path)
+        elif path.suffix.lower() == ".pdf":
+            drawing = FigureCanvasPdf(figure)
+            drawing.print_pdf(path, metadata={"CreationDate": None})
+        else:
+            drawing = FigureCanvasSVG(figure)
+            drawing.print_svg(path, metadata={"Date": None})
+
+
+@contextmanager
+def _drawing(figure: Figure) -> Iterator[None]:
+    """Our look; canvas and dots per inch are those from before at the end of the `with`."""
+    dpi, canvas = figure.dpi, figure.canvas
     # mplot3d projects the masked corners of a surface with whatever their memory holds; the overflow is not drawn
     with matplotlib.rc_context(STYLE), np.errstate(over="ignore", invalid="ignore"):
         try:
-            if kind == ".png":
-                figure.dpi = DPI
-                drawing = FigureCanvasAgg(figure)
-                drawing.print_png(path)
-            elif kind == ".pdf":
-                drawing = FigureCanvasPdf(figure)
-                drawing.print_pdf(path, metadata={"CreationDate": None})
-            else:
-                drawing = FigureCanvasSVG(figure)
-                drawing.print_svg(path, metadata={"Date": None})
+            yield
         finally:
             figure.dpi = dpi
             figure.set_canvas(canvas)
@@ -90,19 +97,15 @@ def _write(figure: Figure, path: Path) -> None:
 @contextmanager
 def _laid_out(figure: Figure) -> Iterator[None]:
     """Lay a figure out now, by the pixels of a PNG, and keep that: left to itself matplotlib does it for every file."""
-    engine, dpi, canvas = figure.get_layout_engine(), figure.dpi, figure.canvas
+    engine = figure.get_layout_engine()
     if engine is None:
         yield
         return
-    with matplotlib.rc_context(STYLE), np.errstate(over="ignore", invalid="ignore"):
-        try:
-            FigureCanvasAgg(figure)
-            figure.dpi = DPI
-            for _ in range(2):  # solids and colour bars find their size in the second round alone
-                engine.execute(figure)
-        finally:
-            figure.dpi = dpi
-            figure.set_canvas(canvas)
+    with _drawing(figure):
+        FigureCanvasAgg(figure)
+        figure.dpi = DPI
+        for _ in range(2):  # solids and colour bars find their size in the second round alone
+            engine.execute(figure)
     figure.set_layout_engine("none")
     try:
         yield

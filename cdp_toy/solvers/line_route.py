@@ -58,7 +58,7 @@ def hint(program: Program, budget: Budget, law: Array | None = None, tries: int 
     law : array of shape (n_xhat,), optional
         Output law of a neighbour.
     tries : int
-        Levels on the way from there.
+        Attempts from there, those at levels on the way included.
     """
     problem, least = program.problem, program.objective is program.problem.distortion_cost
     priced = math.isfinite(program.max_distortion)
